@@ -1,0 +1,36 @@
+# Everything is done by these words; the first use sets up .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo real test checks format clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml docker/constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint docker/constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/cxrpt demo --out demo
+
+real: $(READY)
+	$(BIN)/cxrpt demo --real "$${CXRPT_REAL_DATA:?set CXRPT_REAL_DATA to the folder of public samples}" --out real
+
+test: $(READY)
+	$(BIN)/python -m pytest -q tests
+
+checks: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/unit/test_house_rules.py
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf demo real build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Hospital exports in, de-identified WebDataset shards out."""

@@ -1,0 +1,1 @@
+"""The `cxrpt` command, and what starts a run."""

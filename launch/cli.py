@@ -1,0 +1,37 @@
+"""The `cxrpt` command: its groups of words, and how any of them ends.
+
+Exit codes: 0 done, 2 bad input (one line on stderr), 75 stopped after a save and to be resumed, 1 anything else.
+"""
+
+import os
+import sys
+
+import typer
+
+from cxrpt.errors import InputError
+
+app = typer.Typer(
+    name="cxrpt",
+    help="Pre-train one image-text transformer on paired and unpaired chest radiographs and reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; `CXRPT_DEBUG=1` shows the traceback of an input error."""
+    try:
+        app(arguments)
+    except InputError as error:
+        if os.environ.get("CXRPT_DEBUG"):
+            raise
+        typer.echo(f"cxrpt: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("cxrpt: interrupted", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
