@@ -1,0 +1,329 @@
+"""The typed configuration of a run: defaults < yaml file < `key=value` words of the command line.
+
+Every part of the program is handed its own part of this tree, never the root. A key that does not exist is an error
+that names the closest one that does.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cxrpt.errors import InputError
+
+
+@dataclass
+class SourceConfig:
+    """One institution's shards in the mix."""
+
+    path: str = ""
+    """Folder `<out>/<institution>` that `cxrpt prep` made."""
+    weight: float = 1.0
+    """Share of the samples, relative to the other sources; 0 leaves the source out."""
+    use: str = "all"
+    """all, pairs, images or texts: what of each sample is used."""
+
+
+@dataclass
+class DataConfig:
+    """What is read, in which mix, and what a sample becomes."""
+
+    sources: dict[str, SourceConfig] = field(default_factory=dict)
+    tokenizer: str = ""
+    """SentencePiece model file that `cxrpt tokenizer` made."""
+    lanes: int = 64
+    """Streams that stand in for ranks: the world size divides it, and it divides the global batch."""
+    mix_slots: int = 1024
+    """Slots of the mixing table: weights are quantised to multiples of 1/mix_slots."""
+    image_size: int = 224
+    """Side of the square the model sees, in pixels; a multiple of the patch size."""
+    max_text_tokens: int = 160
+    """Tokens of a report that are kept; the rest is cut."""
+    sections: list[str] = field(default_factory=lambda: ["FINDINGS", "IMPRESSION"])
+    """Report sections that are used, in this order; a report without any of them is used whole."""
+    augment: bool = True
+    """Small random rotation, scale, shift, contrast and gamma; never a left-right flip (reports name sides)."""
+    workers: int = 4
+    """Loader processes a rank; 0 decodes in the training process."""
+    prefetch: int = 4
+    """Micro-batches that each worker holds ready."""
+    max_bad_fraction: float = 0.01
+    """The run stops when more than this share of a source's samples (and more than ten) are bad."""
+
+
+@dataclass
+class ModelConfig:
+    """The transformer. `size` names width x depth x heads; a value above 0 overrides it."""
+
+    size: str = "base"
+    width: int = 0
+    depth: int = 0
+    heads: int = 0
+    patch_size: int = 16
+    mlp_ratio: float = 4.0
+
+
+@dataclass
+class ObjectiveConfig:
+    """Losses, their weights, and how masks are drawn."""
+
+    mlm_weight: float = 1.0
+    mvm_weight: float = 1.0
+    itc_weight: float = 0.0
+    """Image-text contrast on split pairs; 0 turns it off."""
+    split_pairs: float = 0.0
+    """Probability that a pair becomes two sequences (for the contrast) instead of one fused sequence."""
+    mlm_ratio: float = 0.15
+    """Share of the tokens that are chosen, whole words at a time."""
+    mvm_ratio: float = 0.5
+    """Share of the patches that are masked."""
+    mvm_scales: list[int] = field(default_factory=lambda: [1, 2, 4])
+    """Sides, in patches, of the masked regions and of the groups that are regenerated."""
+    mvm_scale_weights: list[float] = field(default_factory=lambda: [1.0, 1.0, 1.0])
+    normalize_targets: bool = False
+    """Regenerate each patch after subtracting its mean and dividing by its deviation, instead of raw pixels."""
+
+
+@dataclass
+class OptimConfig:
+    """AdamW and its learning rate, a pure function of the step."""
+
+    lr: float = 5e-4
+    min_lr: float = 1e-5
+    warmup_steps: int = 500
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
+    eps: float = 1e-8
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+
+
+@dataclass
+class EngineConfig:
+    """How the work is spread and in which numbers it is done."""
+
+    zero_stage: int = 1
+    """ZeRO stage: 0, 1 or 2."""
+    precision: str = "bf16"
+    """bf16 or fp32."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    micro_batch: int = 0
+    """Samples a rank holds at once; 0 takes all of its share of the global batch."""
+    max_skipped_steps: int = 20
+    """Steps in a row with a non-finite loss or gradient after which the run stops."""
+
+
+@dataclass
+class TrainConfig:
+    """How long, how much at a time, and when to save."""
+
+    steps: int = 10_000
+    global_batch: int = 256
+    """Samples of one optimizer step, over all ranks and accumulation."""
+    log_every: int = 10
+    checkpoint_every: int = 1000
+    keep_last: int = 3
+    """Newest checkpoints that are kept; 0 keeps all."""
+    keep_every: int = 0
+    """Steps whose multiples are kept for good; 0 keeps none beyond the newest."""
+
+
+@dataclass
+class TrackConfig:
+    """Where metrics go beside the journal."""
+
+    uri: str = ""
+    """MLflow tracking server or sqlite:/// file; empty is `mlflow.db` beside the run directories, `none` turns it off."""
+    experiment: str = "cxrpt"
+    require_at_start: bool = True
+    """A server that does not answer when a run first starts is an input error; later it costs nothing but delay."""
+
+
+@dataclass
+class EvalConfig:
+    """The three downstream tasks."""
+
+    tasks: list[str] = field(default_factory=lambda: ["classify", "retrieve", "regenerate"])
+    split: str = "test"
+    """Split that is scored; probes are fitted on `train`."""
+    max_train_images: int = 20_000
+    max_images: int = 5_000
+    max_pairs: int = 1_000
+    """Size of the retrieval pool, at most."""
+    batch: int = 64
+    threads: int = 0
+    """CPU threads; 0 takes all."""
+
+
+@dataclass
+class RunConfig:
+    """The root of the tree: one run."""
+
+    name: str = ""
+    """Name of the run; its directory is `<runs>/<name>`."""
+    runs: str = "runs"
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.runs) / self.name
+
+
+def _key_paths(cls: Any, prefix: str = "") -> list[str]:
+    """All dotted keys of the tree; `*` stands for a key of the user's own (a source's name)."""
+    paths = []
+    hints = get_type_hints(cls)
+    for entry in fields(cls):
+        path, hint = prefix + entry.name, hints[entry.name]
+        paths.append(path)
+        if is_dataclass(hint):
+            paths += _key_paths(hint, path + ".")
+        elif is_dataclass(value_type := (get_args(hint) or (None,))[-1]):
+            paths += [f"{path}.*", *_key_paths(value_type, f"{path}.*.")]
+    return paths
+
+
+def _check_keys(given: Any, where: str, known: list[str], prefix: str = "", pattern: str = "") -> None:
+    """Raise InputError for the first key that the tree does not have."""
+    if not isinstance(given, dict):
+        return
+    for key, value in given.items():
+        path, by_name, by_star = f"{prefix}{key}", f"{pattern}{key}", f"{pattern}*"
+        if by_name not in known and by_star not in known:
+            candidates = [
+                prefix + k.removeprefix(pattern) for k in known if k.startswith(pattern) and "*" not in k[len(pattern) :]
+            ]
+            # The whole tree is searched only when no sibling is near: a key in the wrong section is as common as a slip.
+            near = difflib.get_close_matches(path, [c for c in candidates if c.count(".") == path.count(".")], 1, 0.6)
+            near = near or difflib.get_close_matches(path, [k for k in known if "*" not in k], 1, 0.3)
+            hint = f"; the closest key is {near[0]!r}" if near else ""
+            raise InputError(f"{where}: there is no key {path!r}{hint}")
+        _check_keys(value, where, known, path + ".", (by_name if by_name in known else by_star) + ".")
+
+
+def load_config(path: Path | None, overrides: list[str] | None = None) -> RunConfig:
+    """Read a run's configuration.
+
+    Args:
+        path: a yaml file that holds only what differs from the defaults, or None.
+        overrides: words `key.of.tree=value`, as on the command line.
+
+    Raises:
+        InputError: no such file, not yaml, an unknown key, a value of the wrong type or out of its range.
+    """
+    known = _key_paths(RunConfig)
+    tree: DictConfig = OmegaConf.structured(RunConfig)
+    layers: list[tuple[str, Any]] = []
+    try:
+        if path is not None:
+            if not path.is_file():
+                raise InputError(f"{path}: there is no such configuration file")
+            layers.append((str(path), OmegaConf.load(path)))
+        for word in overrides or []:
+            if not re.match(r"[A-Za-z_][\w.-]*=", word):
+                raise InputError(f"{word!r} is not of the form key=value")
+            layers.append(("command line", OmegaConf.from_dotlist([word])))
+        for where, layer in layers:
+            given = OmegaConf.to_container(layer)
+            if not isinstance(given, dict):
+                raise InputError(f"{where}: the configuration must be a mapping of keys")
+            _check_keys(given, where, known)
+            tree = OmegaConf.merge(tree, layer)
+        config = OmegaConf.to_object(tree)
+    except InputError:
+        raise
+    except (OmegaConfBaseException, ValueError) as error:
+        key = getattr(error, "full_key", None)
+        raise InputError(f"{'key ' + repr(key) + ': ' if key else ''}{str(error).splitlines()[0]}") from None
+    except Exception as error:  # yaml has a family of errors of its own, and this module may not import it
+        if type(error).__module__.startswith("yaml"):
+            raise InputError(f"{path}: not a yaml file: {' '.join(str(error).split())}") from None
+        raise
+    assert isinstance(config, RunConfig)
+    if not config.name and path is not None:
+        config.name = path.stem
+    check_config(config)
+    return config
+
+
+def _require(condition: bool, key: str, value: Any, rule: str) -> None:
+    if not condition:
+        raise InputError(f"{key}={value!r}: {rule}")
+
+
+def check_config(config: RunConfig) -> None:
+    """Raise InputError for a value out of its range or values that do not fit together."""
+    data, model, objective, engine, train = config.data, config.model, config.objective, config.engine, config.train
+    _require(bool(re.fullmatch(r"[\w.-]+", config.name)), "name", config.name, "a run needs a name of letters, digits, - _ .")
+    _require(bool(data.sources), "data.sources", {}, "name at least one source, as data.sources.NAME.path=FOLDER")
+    for name, source in data.sources.items():
+        key = f"data.sources.{name}"
+        _require(bool(source.path), f"{key}.path", source.path, "name the folder that `cxrpt prep` made")
+        _require(
+            source.use in ("all", "pairs", "images", "texts"), f"{key}.use", source.use, "must be all, pairs, images or texts"
+        )
+        _require(source.weight >= 0 and source.weight < float("inf"), f"{key}.weight", source.weight, "must be 0 or more")
+    weights = {name: source.weight for name, source in data.sources.items()}
+    _require(
+        sum(weights.values()) > 0, "data.sources.*.weight", weights, "sums to 0: give at least one source a weight above 0"
+    )
+    active = sum(weight > 0 for weight in weights.values())
+    _require(data.mix_slots >= active, "data.mix_slots", data.mix_slots, f"must be at least the number of sources, {active}")
+    _require(data.lanes > 0, "data.lanes", data.lanes, "must be above 0")
+    _require(
+        train.global_batch > 0 and train.global_batch % data.lanes == 0,
+        "train.global_batch", train.global_batch, f"must be a multiple of data.lanes={data.lanes}",
+    )  # fmt: skip
+    _require(
+        data.image_size % model.patch_size == 0,
+        "data.image_size",
+        data.image_size,
+        f"must be a multiple of model.patch_size={model.patch_size}",
+    )
+    _require(data.max_text_tokens >= 2, "data.max_text_tokens", data.max_text_tokens, "must be at least 2")
+    _require(
+        data.workers >= 0 and data.prefetch > 0, "data.workers", data.workers, "workers must be 0 or more, prefetch above 0"
+    )
+    _require(
+        objective.mlm_weight + objective.mvm_weight + objective.itc_weight > 0,
+        "objective",
+        "",
+        "all weights are 0: nothing to learn",
+    )
+    for key in ("mlm_ratio", "mvm_ratio", "split_pairs"):
+        _require(0 <= getattr(objective, key) <= 1, f"objective.{key}", getattr(objective, key), "must lie between 0 and 1")
+    _require(
+        1 in objective.mvm_scales and len(objective.mvm_scales) == len(objective.mvm_scale_weights),
+        "objective.mvm_scales", objective.mvm_scales, "must hold scale 1 and have as many mvm_scale_weights",
+    )  # fmt: skip
+    _require(
+        objective.itc_weight == 0 or objective.split_pairs > 0,
+        "objective.itc_weight", objective.itc_weight, "the contrast needs split pairs: set objective.split_pairs above 0",
+    )  # fmt: skip
+    _require(engine.zero_stage in (0, 1, 2), "engine.zero_stage", engine.zero_stage, "must be 0, 1 or 2")
+    _require(engine.precision in ("bf16", "fp32"), "engine.precision", engine.precision, "must be bf16 or fp32")
+    _require(engine.device in ("auto", "cpu", "cuda"), "engine.device", engine.device, "must be auto, cpu or cuda")
+    _require(engine.micro_batch >= 0, "engine.micro_batch", engine.micro_batch, "must be 0 or more")
+    for key in ("steps", "log_every", "checkpoint_every"):
+        _require(getattr(train, key) > 0, f"train.{key}", getattr(train, key), "must be above 0")
+    _require(len(config.optim.betas) == 2, "optim.betas", config.optim.betas, "must be two numbers")
+    _require(config.eval.split in ("val", "test"), "eval.split", config.eval.split, "must be val or test")
+    for task in config.eval.tasks:
+        _require(task in ("classify", "retrieve", "regenerate"), "eval.tasks", task, "must be classify, retrieve or regenerate")
+
+
+def to_yaml(config: RunConfig) -> str:
+    """The whole tree as yaml; `load_config` of it gives an equal tree."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))

@@ -1,0 +1,68 @@
+import pytest
+
+from cxrpt.config import load_config, to_yaml
+from cxrpt.errors import InputError
+
+BASE = ["name=r", "data.sources.north.path=shards/north"]
+
+
+def test_defaults_file_command_line_in_this_order(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("data:\n  sources: {north: {path: s/north, weight: 2}}\n  workers: 1\ntrain: {steps: 7}\n")
+    config = load_config(file, ["train.steps=9", "data.sources.north.use=pairs"])
+    assert (config.name, config.train.steps, config.data.workers, config.optim.lr) == ("mine", 9, 1, 5e-4)
+    assert (config.data.sources["north"].weight, config.data.sources["north"].use) == (2.0, "pairs")
+
+
+@pytest.mark.parametrize(
+    ("word", "closest"),
+    [
+        ("optim.leraning_rate=1", "optim."),
+        ("train.globl_batch=8", "train.global_batch"),
+        ("data.sources.north.wieght=1", "data.sources.north.weight"),
+        ("zero_stage=1", "engine.zero_stage"),
+        ("trian.steps=1", "train"),
+    ],
+)
+def test_unknown_key_names_the_closest(word, closest):
+    with pytest.raises(InputError, match="there is no key") as caught:
+        load_config(None, [*BASE, word])
+    assert closest in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["data.sources.north.weight=0"], "sums to 0"),
+        (["data.sources.north.weight=-1"], "0 or more"),
+        (["train.steps=many"], "train.steps"),
+        (["train.global_batch=100"], "multiple of data.lanes=64"),
+        (["engine.device=tpu"], "auto, cpu or cuda"),
+        (["data.sources.north.use=both"], "all, pairs, images or texts"),
+        (["steps"], "key=value"),
+        (["objective.itc_weight=1"], "split_pairs"),
+    ],
+)
+def test_bad_values_are_one_clear_line(words, part):
+    with pytest.raises(InputError) as caught:
+        load_config(None, [*BASE, *words])
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_not_yaml_is_an_input_error(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("a: [1,\nb: }")
+    with pytest.raises(InputError, match="not a yaml"):
+        load_config(file)
+    file.write_text("- 1\n- 2\n")
+    with pytest.raises(InputError):
+        load_config(file)
+
+
+def test_yaml_of_a_config_reads_back_equal(tmp_path):
+    config = load_config(None, [*BASE, "train.steps=3", "data.sources.west.path=w", "data.sources.west.use=texts"])
+    file = tmp_path / "config.yaml"
+    file.write_text(to_yaml(config))
+    assert load_config(file) == config
