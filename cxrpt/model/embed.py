@@ -1,0 +1,66 @@
+"""Pixels and tokens to rows of the transformer.
+
+Each modality has a summary token, a modality embedding and positions of its own; those of patches are two-dimensional
+and are interpolated where the picture has another size than in training.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cxrpt.data.batch import Batch
+from cxrpt.data.transforms import PIXEL_MEAN, PIXEL_STD
+
+
+def normalise_pixels(patches_PE: Tensor) -> Tensor:
+    """uint8 pixels to fp32, centred and scaled."""
+    return (patches_PE.float() / 255 - PIXEL_MEAN) / PIXEL_STD
+
+
+class ImageEmbedding(nn.Module):
+    """One-channel patches to rows; hidden patches become one learned row."""
+
+    def __init__(self, width: int, patch_size: int, grid: int):
+        super().__init__()
+        self.grid = grid
+        self.patch = nn.Linear(patch_size**2, width)
+        self.mask = nn.Parameter(torch.zeros(width))
+        self.position = nn.Parameter(torch.zeros(grid * grid, width))
+        self.modality = nn.Parameter(torch.zeros(width))
+        self.summary = nn.Parameter(torch.zeros(width))
+        for parameter in (self.mask, self.position, self.modality, self.summary):
+            nn.init.trunc_normal_(parameter, std=0.02)
+
+    def positions(self, grid: int) -> Tensor:
+        """(grid ** 2, width) embeddings for a picture of grid x grid patches."""
+        if grid == self.grid:
+            return self.position
+        square = self.position.float().T.reshape(1, -1, self.grid, self.grid)
+        resized = F.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False, antialias=grid < self.grid)
+        return resized.flatten(2)[0].T.to(self.position.dtype)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Summary rows (images, width) and patch rows (patches, width)."""
+        dtype = self.patch.weight.dtype
+        rows = self.patch(normalise_pixels(batch.patches_PE).to(dtype))
+        rows = torch.where(batch.hidden_P[:, None], self.mask.to(dtype), rows)
+        rows = rows + self.positions(batch.grid).index_select(0, batch.place_P) + self.modality
+        return (self.summary + self.modality).expand(len(batch.image_rows_I), -1), rows
+
+
+class TextEmbedding(nn.Module):
+    """Tokens to rows."""
+
+    def __init__(self, width: int, vocab_size: int, max_tokens: int):
+        super().__init__()
+        self.token = nn.Embedding(vocab_size, width)
+        self.position = nn.Embedding(max_tokens, width)
+        self.modality = nn.Parameter(torch.zeros(width))
+        self.summary = nn.Parameter(torch.zeros(width))
+        for parameter in (self.modality, self.summary):
+            nn.init.trunc_normal_(parameter, std=0.02)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Summary rows (texts, width) and token rows (tokens, width)."""
+        rows = self.token(batch.tokens_W) + self.position(batch.place_W) + self.modality
+        return (self.summary + self.modality).expand(len(batch.text_rows_X), -1), rows

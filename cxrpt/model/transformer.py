@@ -1,0 +1,73 @@
+"""A pre-norm transformer over packed rows. Shapes: N rows, D width, H heads."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cxrpt.data.batch import Batch
+from cxrpt.model.attention import packed_attention
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation computed in fp32 whatever the type of its input and weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.weight.float(), self.bias.float()
+        return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward net, each behind a norm and beside a residual path."""
+
+    def __init__(self, width: int, heads: int, hidden: int):
+        super().__init__()
+        self.heads = heads
+        self.norm_attention = LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+        self.norm_mlp = LayerNorm(width)
+        self.expand = nn.Linear(width, hidden)
+        self.contract = nn.Linear(hidden, width)
+
+    def forward(self, x_ND: Tensor, batch: Batch) -> Tensor:
+        q, k, v = self.qkv(self.norm_attention(x_ND)).unflatten(-1, (3, self.heads, -1)).unbind(1)
+        x_ND = x_ND + self.project(packed_attention(q, k, v, batch).flatten(1))
+        return x_ND + self.contract(F.gelu(self.expand(self.norm_mlp(x_ND))))
+
+
+class Transformer(nn.Module):
+    """The one stream that images, texts and pairs go through."""
+
+    def __init__(self, width: int, depth: int, heads: int, mlp_ratio: float):
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(width, heads, round(width * mlp_ratio)) for _ in range(depth))
+        self.norm = LayerNorm(width)
+
+    def forward(self, x_ND: Tensor, batch: Batch) -> Tensor:
+        for block in self.blocks:
+            x_ND = block(x_ND, batch)
+        return self.norm(x_ND)
+
+
+def init_weights(module: nn.Module, depth: int) -> None:
+    """Truncated normal 0.02 for matrices, smaller by sqrt(2 depth) where they write to the residual path (GPT-2)."""
+    for name, child in module.named_modules():
+        if isinstance(child, nn.Linear):
+            std = 0.02 / (2 * depth) ** 0.5 if name.endswith((".project", ".contract")) else 0.02
+            nn.init.trunc_normal_(child.weight, std=std)
+            if child.bias is not None:
+                nn.init.zeros_(child.bias)
+        elif isinstance(child, nn.Embedding):
+            nn.init.trunc_normal_(child.weight, std=0.02)
+
+
+def num_parameters(module: nn.Module) -> int:
+    """Trainable numbers of a module."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def gather_rows(x_ND: Tensor, rows: Tensor) -> Tensor:
+    """Rows of a matrix; `rows` may have any shape, and may be empty (the gradient is then zero, not absent)."""
+    return (
+        torch.index_select(x_ND, 0, rows.flatten()).unflatten(0, rows.shape) if rows.dim() > 1 else x_ND.index_select(0, rows)
+    )
