@@ -1,0 +1,64 @@
+"""What a run remembers beside its weights, and whether a configuration may continue it."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cxrpt.errors import InputError
+
+RUN_STATE = "run.json"
+
+
+@dataclass
+class RunState:
+    """The state of a run after `step` steps; small, the same on every rank."""
+
+    step: int = 0
+    slot: int = 0
+    """Slots of each lane that the trainer has consumed: all there is to the loader's state."""
+    plan: dict[str, str] = field(default_factory=dict)
+    """Parts of the plan's fingerprint."""
+    frozen: dict[str, Any] = field(default_factory=dict)
+    """What must not change while the run goes on: shape of the model, tokenizer, precision, ranks, ZeRO stage."""
+    samples_by_source: dict[str, int] = field(default_factory=dict)
+    bad_by_source: dict[str, int] = field(default_factory=dict)
+    skipped_in_row: int = 0
+    skipped_total: int = 0
+    windows: list[list[float]] = field(default_factory=list)
+    """Of each rank: loss sums since the last logged step, so that a resumed run logs the same numbers."""
+
+    def write(self, folder: Path) -> None:
+        """Write `run.json` into a checkpoint's folder."""
+        (folder / RUN_STATE).write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunState":
+        """Read `run.json` of a checkpoint's folder."""
+        return cls(**json.loads((folder / RUN_STATE).read_text()))
+
+
+_MENDS = {
+    "tokenizer": "name the tokenizer that the run began with, or start a new run",
+    "ranks": "start it on as many ranks as before",
+    "zero_stage": "set engine.zero_stage back",
+}
+
+
+def check_resumable(saved: RunState, frozen: dict[str, Any], plan: dict[str, str], accept_data_change: bool) -> None:
+    """Whether a run saved as `saved` may go on under this configuration.
+
+    Raises:
+        InputError: something that must not change has; the message says what, and what accepts or mends it.
+    """
+    for name, now in frozen.items():
+        before = saved.frozen.get(name)
+        if before != json.loads(json.dumps(now)):
+            mend = _MENDS.get(name, "set it back, or start a new run under another name")
+            raise InputError(f"the run at step {saved.step} has {name}={before!r} and the configuration {now!r}: {mend}")
+    changed = sorted(name for name in saved.plan.keys() | plan.keys() if saved.plan.get(name) != plan.get(name))
+    if changed and not accept_data_change:
+        raise InputError(
+            f"the data of the run changed since step {saved.step}: {', '.join(changed)}; "
+            "set it back, or accept it with --accept-data-change"
+        )

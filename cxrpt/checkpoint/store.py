@@ -1,0 +1,147 @@
+"""Checkpoints on disk: which exist, how one comes to be, how one goes.
+
+    <run>/checkpoints/step-00001000/
+        deepspeed/...              shards, one or more files a rank
+        run.json                   what the run remembers (state.py)
+        weights.safetensors ...    the model alone, for evaluation (export.py)
+        COMMITTED                  name, size and sha256 of every file; written last
+
+A checkpoint exists if and only if its COMMITTED file does. To delete one is to withdraw that file first.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from cxrpt.errors import InputError
+
+COMMITTED = "COMMITTED"
+_STEP_FOLDER = re.compile(r"step-(\d{8,})")
+_SHARD_OF_RANK = re.compile(r"pp_rank_(\d+)_")
+
+
+def step_folder(run_dir: Path, step: int) -> Path:
+    """Folder of a step's checkpoint, committed or not."""
+    return run_dir / "checkpoints" / f"step-{step:08d}"
+
+
+def committed_steps(run_dir: Path) -> list[int]:
+    """The steps that have a checkpoint, ascending: the one place that decides this."""
+    found = []
+    for marker in (run_dir / "checkpoints").glob(f"step-*/{COMMITTED}"):
+        if match := _STEP_FOLDER.fullmatch(marker.parent.name):
+            found.append(int(match.group(1)))
+    return sorted(found)
+
+
+def begin_save(run_dir: Path, step: int) -> Path:
+    """An empty folder for a step; what an earlier attempt left there uncommitted is removed. Rank 0 only."""
+    folder = step_folder(run_dir, step)
+    assert not (folder / COMMITTED).exists(), "a committed step is never written again"
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def seal_files(folder: Path, rank: int, world: int) -> list[dict]:
+    """Flush this rank's files to the disk and hash them.
+
+    Files that no rank's number is in belong to rank 0.
+
+    Returns:
+        One entry a file: name relative to the folder, size in bytes, sha256.
+    """
+    entries = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        match = _SHARD_OF_RANK.search(path.name)
+        owner = int(match.group(1)) if match else 0
+        if owner % world == rank:
+            _fsync(path)
+            entries.append({"name": str(path.relative_to(folder)), "size": path.stat().st_size, "sha256": _sha256(path)})
+    return entries
+
+
+def commit(folder: Path, entries: list[dict]) -> None:
+    """Make the checkpoint exist. Rank 0 only, after every rank's `seal_files`."""
+    for inner in {(folder / entry["name"]).parent for entry in entries} | {folder}:
+        _fsync(inner)
+    draft = folder / (COMMITTED + ".tmp")
+    draft.write_text(json.dumps({"files": entries}, indent=1) + "\n")
+    _fsync(draft)
+    draft.rename(folder / COMMITTED)
+    _fsync(folder)
+    _fsync(folder.parent)
+
+
+def check_files(folder: Path) -> None:
+    """Compare every file with what COMMITTED says of it.
+
+    Raises:
+        InputError: one is missing, or of another size or content; the message names it and the way out.
+    """
+    for entry in json.loads((folder / COMMITTED).read_text())["files"]:
+        path = folder / entry["name"]
+        if not path.is_file():
+            problem = "is missing"
+        elif path.stat().st_size != entry["size"]:
+            problem = f"has {path.stat().st_size} bytes instead of {entry['size']}"
+        elif _sha256(path) != entry["sha256"]:
+            problem = "does not match its checksum"
+        else:
+            continue
+        raise InputError(
+            f"checkpoint {folder.name}: {entry['name']} {problem}: remove {folder / COMMITTED} to resume from the step before"
+        )
+
+
+def withdraw_old(run_dir: Path, keep_last: int, keep_every: int) -> list[int]:
+    """Delete checkpoints beyond the newest `keep_last` (0 keeps all) that are no multiple of `keep_every`.
+
+    A checkpoint that an evaluation has claimed and not finished stays. Rank 0 only.
+
+    Returns:
+        The steps that are gone.
+    """
+    gone = []
+    for step in committed_steps(run_dir)[:-keep_last] if keep_last else []:
+        if keep_every and step % keep_every == 0:
+            continue
+        folder = step_folder(run_dir, step)
+        marker = (folder / COMMITTED).rename(folder / "WITHDRAWN")
+        # An evaluation looks for COMMITTED again after its claim: one of the two sees the other.
+        if is_claimed(run_dir, step):
+            marker.rename(folder / COMMITTED)
+            continue
+        shutil.rmtree(folder)
+        gone.append(step)
+    return gone
+
+
+def remove_uncommitted(run_dir: Path) -> None:
+    """Remove what interrupted saves and deletions left. Rank 0 only, under the run's lease."""
+    for folder in (run_dir / "checkpoints").glob("step-*"):
+        if _STEP_FOLDER.fullmatch(folder.name) and not (folder / COMMITTED).exists():
+            shutil.rmtree(folder)
+
+
+def is_claimed(run_dir: Path, step: int) -> bool:
+    """Whether an evaluation of the step is under way."""
+    folder = run_dir / "evals" / f"step-{step:08d}"
+    return (folder / "claim").exists() and not (folder / "results.json").exists()
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

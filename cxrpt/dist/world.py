@@ -1,0 +1,92 @@
+"""Which rank this process is and how it meets the others: the only reader of RANK, WORLD_SIZE and SLURM_*.
+
+Local ranks meet through a file, so that no port can be taken by another; ranks on several nodes through a TCP port of
+the first one.
+"""
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from cxrpt.errors import InputError
+
+RENDEZVOUS = "CXRPT_RENDEZVOUS"
+"""Environment variable with torch's init_method, such as file:///... or tcp://host:port."""
+
+_COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place."""
+
+    rank: int
+    size: int
+    local_rank: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+
+def choose_device(wanted: str, local_rank: int) -> torch.device:
+    """The device of a rank.
+
+    Args:
+        wanted: auto, cpu or cuda.
+
+    Raises:
+        InputError: cuda is wanted and there is none, or fewer of them than ranks on this node.
+    """
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "cpu" or (wanted == "auto" and not available):
+        return torch.device("cpu")
+    if local_rank >= available:
+        raise InputError(
+            f"engine.device={wanted}: rank {local_rank} of this node needs a CUDA device of its own and {available} are there: "
+            f"use at most {available} ranks a node, or engine.device=cpu"
+        )
+    return torch.device("cuda", local_rank)
+
+
+def local_environment(rank: int, size: int, rendezvous: str, threads: int) -> dict[str, str]:
+    """What the local launcher sets for one of `size` ranks on this machine; `threads` 0 leaves the thread count alone."""
+    environment = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "LOCAL_SIZE": size, RENDEZVOUS: rendezvous}
+    if threads:
+        environment["OMP_NUM_THREADS"] = threads
+    return {name: str(value) for name, value in environment.items()}
+
+
+def join_world(device: str) -> World:
+    """Read this process's place and meet the other ranks; a process started by hand is a world of one."""
+    slurm = "SLURM_PROCID" in os.environ and "RANK" not in os.environ
+    names = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID") if slurm else ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    rank, size, local_rank = (int(os.environ.get(name, default)) for name, default in zip(names, ("0", "1", "0"), strict=True))
+    world = World(rank, size, local_rank, choose_device(device, local_rank))
+    if world.device.type == "cuda":
+        torch.cuda.set_device(world.device)
+    # DeepSpeed asks the environment for these even when the process group is already there.
+    os.environ.update({"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(local_rank)})
+    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    os.environ.setdefault("MASTER_PORT", "29500")
+    method = os.environ.get(RENDEZVOUS) or (f"tcp://127.0.0.1:{_free_port()}" if size == 1 else "env://")
+    backend = "nccl" if world.device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, init_method=method, rank=rank, world_size=size, timeout=_COLLECTIVE_TIMEOUT)
+    return world
+
+
+def leave_world() -> None:
+    """End the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

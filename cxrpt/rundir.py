@@ -1,0 +1,61 @@
+"""What a run directory says about itself: configuration, code version, where its metrics go."""
+
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cxrpt
+from cxrpt.config import RunConfig, to_yaml
+from cxrpt.track.sink import write_tracking
+
+_PACKAGES = ("torch", "deepspeed", "numpy", "webdataset", "sentencepiece", "opencv-python-headless")
+
+
+def code_version() -> dict[str, str]:
+    """Version of cxrpt, git commit if it runs from a checkout, and versions of what its numbers depend on."""
+    versions = {"cxrpt": cxrpt.__version__}
+    root = Path(__file__).parents[1]
+    if (root / ".git").exists():
+        git = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True
+        )
+        if git.returncode == 0:
+            versions["git"] = git.stdout.strip()
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def write_run_files(config: RunConfig, data_fingerprint: str) -> None:
+    """Write `config.yaml`, `code.txt` and the tracking settings; a run that goes on overwrites them."""
+    run_dir = config.run_dir
+    for folder in (run_dir, run_dir / "logs", run_dir / "checkpoints"):
+        folder.mkdir(parents=True, exist_ok=True)
+    versions = code_version()
+    _write(run_dir / "config.yaml", to_yaml(config))
+    _write(run_dir / "code.txt", "".join(f"{name} {number}\n" for name, number in versions.items()))
+    if config.track.uri != "none":
+        params = _flat(asdict(config)) | {f"version.{name}": number for name, number in versions.items()}
+        uri = config.track.uri or f"sqlite:///{(run_dir.parent / 'mlflow.db').resolve()}"
+        write_tracking(run_dir, uri, config.track.experiment, config.name, params | {"data.fingerprint": data_fingerprint})
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(path.name + ".tmp")
+    draft.write_text(text)
+    draft.replace(path)

@@ -1,0 +1,75 @@
+"""Losses between two logged steps, by objective and source, as sums that ranks can add.
+
+One float64 vector holds everything, so that logging is one reduction and a checkpoint can keep it exactly.
+"""
+
+import torch
+from torch import Tensor
+
+from cxrpt.dist.collectives import sum_over_ranks
+from cxrpt.model.pretrain import Losses
+
+
+class LossWindow:
+    """Sums of losses and counts since the last `means`: (objectives, sources + 1, 2)."""
+
+    def __init__(self, scales: tuple[int, ...], sources: list[str], device: torch.device):
+        self.names = ["mlm", *(f"mvm{scale}" for scale in scales), "itc"]
+        self.sources = sources
+        self._sums = torch.zeros(len(self.names), len(sources) + 1, 2, dtype=torch.float64, device=device)
+
+    def add(self, losses: Losses) -> None:
+        """Add one micro-batch; no host sync."""
+        named = {"mlm": losses.mlm} | {f"mvm{scale}": part for scale, part in losses.mvm.items()}
+        for name, part in named.items():
+            row = self._sums[self.names.index(name)]
+            row[:-1, 0] += part.by_source
+            row[:-1, 1] += part.count_by_source
+            row[-1, 0] += part.total.detach()
+            row[-1, 1] += part.count
+        if losses.itc is not None:
+            total, count = losses.itc
+            self._sums[-1, -1, 0] += total.detach()
+            self._sums[-1, -1, 1] += count
+
+    def means(self) -> dict[str, float]:
+        """Mean losses over all ranks since the last call, by `loss/NAME` and `loss/NAME/SOURCE`; starts anew.
+
+        `mvm` is the mean over its scales' means. A loss without a single count is left out.
+        """
+        sums = sum_over_ranks(self._sums.clone()).cpu()
+        self._sums.zero_()
+        means = {}
+        for number, name in enumerate(self.names):
+            for column, source in enumerate([*self.sources, ""]):
+                total, count = sums[number, column].tolist()
+                if count:
+                    means[f"loss/{name}/{source}" if source else f"loss/{name}"] = total / count
+        for source in [*self.sources, ""]:
+            tail = f"/{source}" if source else ""
+            parts = [means[key] for name in self.names if name.startswith("mvm") and (key := f"loss/{name}{tail}") in means]
+            if parts:
+                means[f"loss/mvm{tail}"] = sum(parts) / len(parts)
+        return means
+
+    def state(self) -> list[float]:
+        """This rank's sums, flat."""
+        return self._sums.flatten().tolist()
+
+    def load(self, state: list[float]) -> None:
+        """Take up sums that `state` gave."""
+        self._sums.copy_(torch.tensor(state, dtype=torch.float64).view_as(self._sums))
+
+
+def step_loss(losses: Losses, counts: dict[str, float], weights: dict[str, float]) -> Tensor:
+    """What a micro-batch adds to the loss of its step.
+
+    Args:
+        losses: sums of this micro-batch.
+        counts: of the whole step over all ranks, by objective.
+        weights: by objective; those of the scales sum to the weight of MVM.
+    """
+    parts = {"mlm": losses.mlm.total} | {f"mvm{scale}": part.total for scale, part in losses.mvm.items()}
+    if losses.itc is not None:
+        parts["itc"] = losses.itc[0]
+    return torch.stack([total * (weights[name] / max(1.0, counts[name])) for name, total in parts.items()]).sum()

@@ -1,0 +1,75 @@
+"""How fast a run is: throughput, model FLOP utilisation, data wait, memory."""
+
+import resource
+import time
+
+import torch
+from torch import Tensor
+
+from cxrpt.dist.collectives import max_over_ranks, sum_over_ranks
+
+_GIB = 2**30
+
+
+def matmul_flops(device: torch.device, dtype: torch.dtype, size: int = 1024, seconds: float = 0.3) -> float:
+    """The rate of a large matrix product on this rank's device, in FLOP/s: what utilisation is measured against."""
+    size = size if device.type == "cpu" else 8192
+    a = torch.randn(size, size, device=device, dtype=dtype)
+
+    def timed(repeats: int) -> float:
+        begin = time.perf_counter()
+        for _ in range(repeats):
+            a @ a
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - begin
+
+    timed(2)
+    repeats = max(3, int(seconds / max(1e-6, timed(1))))
+    return repeats * 2 * size**3 / timed(repeats)
+
+
+class SpeedMeter:
+    """Counts between two logged steps."""
+
+    def __init__(self, device: torch.device, peak_flops: float):
+        """`peak_flops` is this rank's; the largest over ranks of waits and memory is what is told."""
+        self._device, self._peak = device, peak_flops
+        self._restart()
+
+    def _restart(self) -> None:
+        self._begin = time.perf_counter()
+        self._steps = self._samples = self._tokens = 0
+        self._flops = self._wait_s = 0.0
+
+    def add(self, samples: int, tokens: int, flops: float, wait_s: float) -> None:
+        """One step of this rank."""
+        self._steps += 1
+        self._samples += samples
+        self._tokens += tokens
+        self._flops += flops
+        self._wait_s += wait_s
+
+    def rates(self) -> dict[str, float]:
+        """Rates over all ranks since the last call; starts anew."""
+        seconds = time.perf_counter() - self._begin
+        sums = sum_over_ranks(self._vector(self._samples, self._tokens, self._flops, self._peak)).tolist()
+        worst = max_over_ranks(self._vector(seconds, self._wait_s, self._memory())).tolist()
+        steps = max(1, self._steps)
+        self._restart()
+        return {
+            "speed/samples_per_s": sums[0] / worst[0],
+            "speed/tokens_per_s": sums[1] / worst[0],
+            "speed/mfu": sums[2] / worst[0] / sums[3],
+            "speed/step_s": worst[0] / steps,
+            "speed/data_wait_s": worst[1] / steps,
+            "memory/peak_gib": worst[2],
+        }
+
+    def _vector(self, *values: float) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64, device=self._device)
+
+    def _memory(self) -> float:
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / _GIB
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _GIB

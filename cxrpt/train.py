@@ -1,0 +1,238 @@
+"""The training loop of one rank."""
+
+import logging
+import math
+import time
+from dataclasses import asdict
+from itertools import islice
+
+import torch
+
+from cxrpt.checkpoint.export import export_model
+from cxrpt.checkpoint.lease import take_lease
+from cxrpt.checkpoint.state import RunState, check_resumable
+from cxrpt.checkpoint.store import (
+    begin_save,
+    check_files,
+    commit,
+    committed_steps,
+    remove_uncommitted,
+    seal_files,
+    step_folder,
+    withdraw_old,
+)
+from cxrpt.config import RunConfig
+from cxrpt.data.batch import Batch
+from cxrpt.data.loader import micro_batches
+from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks, wait_for_all
+from cxrpt.dist.engine import Engine
+from cxrpt.dist.world import World, join_world, leave_world
+from cxrpt.errors import InputError
+from cxrpt.model.flops import training_flops
+from cxrpt.model.pretrain import PretrainModel
+from cxrpt.optim import learning_rate
+from cxrpt.preempt import StopFlag
+from cxrpt.preflight import Prepared, prepare
+from cxrpt.track.journal import Journal
+from cxrpt.track.losses import LossWindow, step_loss
+from cxrpt.track.metrics import SpeedMeter, matmul_flops
+from cxrpt.track.progress import ProgressLine
+
+DONE, RESUME_LATER = 0, 75
+"""Exit codes: the run is done; it stopped after a save and is to be started again."""
+
+log = logging.getLogger(__name__)
+
+
+def train(config: RunConfig, accept_data_change: bool = False) -> int:
+    """Train from the last committed checkpoint, or from the start, to the last step or a stop signal.
+
+    Returns:
+        DONE or RESUME_LATER.
+
+    Raises:
+        InputError: the configuration does not fit the data or the run; another trainer works on the run.
+        RuntimeError: the loss was not finite for too long, or too many samples are bad.
+    """
+    stop = StopFlag()
+    stop.install()
+    world = join_world(config.engine.device)
+    try:
+        lease = take_lease(config.run_dir) if world.is_first else None
+        prepared = prepare(config, world.rank, world.size)
+        code = _train(config, prepared, world, stop, accept_data_change)
+        del lease
+        return code
+    finally:
+        leave_world()
+
+
+def _train(config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, accept_data_change: bool) -> int:
+    # Model
+    torch.manual_seed(config.seed)
+    model = PretrainModel(prepared.shape, len(prepared.sources), gather_rows_of_ranks)
+    engine = Engine(model, config.engine, config.optim, prepared.step.micro_batch, prepared.step.accumulation, world)
+    window = LossWindow(prepared.shape.scales, [source.name for source in prepared.sources], world.device)
+
+    # Resume
+    state = _resume(config, prepared, world, engine, window, accept_data_change)
+    journal = Journal(config.run_dir / "journal.jsonl") if world.is_first else None
+    if state.step:
+        log.info("resuming after step %d", state.step)
+
+    # Data
+    dataset = prepared.micro_batches(state.slot)
+    stream = micro_batches(dataset, config.data.workers, config.data.prefetch, pin=world.device.type == "cuda")
+    peak = matmul_flops(world.device, torch.bfloat16 if config.engine.precision == "bf16" else torch.float32)
+    speed, progress = SpeedMeter(world.device, peak), ProgressLine(config.train.steps)
+    weights = loss_weights(config)
+    began, first_step = time.monotonic(), state.step
+
+    while state.step < config.train.steps:
+        # One step's micro-batches, and what the ranks must know of each other's
+        wait_from = time.perf_counter()
+        batches = list(islice(stream, prepared.step.accumulation))
+        waited = time.perf_counter() - wait_from
+        totals = _agree(batches, stop.raised, list(weights), world)
+        if totals["stop"]:
+            _save(config, prepared, world, engine, state, window)
+            return RESUME_LATER
+
+        # Forward, backward, update
+        lr = learning_rate(state.step + 1, config.train.steps, config.optim)
+        grad_norm = 0.0
+        for batch in batches:
+            losses = engine.forward(batch.to(world.device))
+            engine.backward(step_loss(losses, totals, weights))
+            grad_norm = engine.step(lr)
+            window.add(losses)
+        state.step += 1
+        state.slot += prepared.step.slots
+        _count(config, prepared, state, totals, grad_norm)
+        flops = sum(training_flops(batch, prepared.shape) for batch in batches)
+        speed.add(sum(b.num_samples for b in batches), sum(b.num_tokens for b in batches), flops, waited)
+
+        # Log, save
+        last = state.step == config.train.steps
+        if state.step % config.train.log_every == 0 or state.step == 1 or last:
+            metrics = window.means() | speed.rates() | _bookkeeping(prepared, state, lr, grad_norm)
+            if journal is not None:
+                journal.write(state.step, metrics)
+                left = (time.monotonic() - began) / (state.step - first_step) * (config.train.steps - state.step)
+                progress.show(state.step, metrics, left)
+        if state.step % config.train.checkpoint_every == 0 or last:
+            _save(config, prepared, world, engine, state, window)
+    return DONE
+
+
+def loss_weights(config: RunConfig) -> dict[str, float]:
+    """The weight of each objective; those of MVM's scales sum to its own."""
+    objective = config.objective
+    whole = sum(objective.mvm_scale_weights)
+    scales = zip(objective.mvm_scales, objective.mvm_scale_weights, strict=True)
+    mvm = {f"mvm{scale}": objective.mvm_weight * weight / whole for scale, weight in scales}
+    return {"mlm": objective.mlm_weight} | mvm | {"itc": objective.itc_weight}
+
+
+def _agree(batches: list[Batch], stop: bool, objectives: list[str], world: World) -> dict[str, float]:
+    """Counts of the whole step over all ranks, and whether any rank was told to stop, in one reduction."""
+    num_sources = len(batches[0].num_by_source)
+    mine = {name: float(sum(batch.counts().get(name, 0) for batch in batches)) for name in objectives}
+    mine["stop"] = float(stop)
+    for source in range(num_sources):
+        mine[f"samples {source}"] = float(sum(batch.num_by_source[source] for batch in batches))
+        mine[f"bad {source}"] = float(sum(batch.num_bad_by_source[source] for batch in batches))
+    sums = sum_over_ranks(torch.tensor(list(mine.values()), dtype=torch.float64, device=world.device))
+    return dict(zip(mine, sums.tolist(), strict=True))
+
+
+def _count(config: RunConfig, prepared: Prepared, state: RunState, totals: dict[str, float], grad_norm: float) -> None:
+    """Take the step into the books; raise RuntimeError above the limits of bad samples and skipped steps."""
+    for number, source in enumerate(prepared.sources):
+        seen = state.samples_by_source[source.name] = state.samples_by_source.get(source.name, 0) + int(
+            totals[f"samples {number}"]
+        )
+        bad = state.bad_by_source[source.name] = state.bad_by_source.get(source.name, 0) + int(totals[f"bad {number}"])
+        if bad > max(10, config.data.max_bad_fraction * seen):
+            raise RuntimeError(
+                f"source {source.name!r}: {bad} of {seen} samples are bad, more than data.max_bad_fraction="
+                f"{config.data.max_bad_fraction}: run `cxrpt verify` on its folder"
+            )
+    skipped = not math.isfinite(grad_norm)
+    state.skipped_in_row = state.skipped_in_row + 1 if skipped else 0
+    state.skipped_total += skipped
+    if state.skipped_in_row > config.engine.max_skipped_steps:
+        raise RuntimeError(
+            f"step {state.step}: loss or gradient not finite for {state.skipped_in_row} steps in a row; "
+            "the last checkpoint is good: lower optim.lr or use engine.precision=fp32"
+        )
+
+
+def _bookkeeping(prepared: Prepared, state: RunState, lr: float, grad_norm: float) -> dict[str, float]:
+    metrics = {"optim/lr": lr, "optim/grad_norm": grad_norm, "optim/skipped_steps": float(state.skipped_total)}
+    epochs = prepared.plan.epochs(state.slot)
+    for source in prepared.sources:
+        metrics[f"data/epochs/{source.name}"] = epochs.get(source.name, 0.0)
+        metrics[f"data/bad_samples/{source.name}"] = float(state.bad_by_source.get(source.name, 0))
+    return metrics
+
+
+def _frozen(config: RunConfig, prepared: Prepared, world: World) -> dict[str, object]:
+    """What must not change while a run goes on."""
+    return {
+        "tokenizer": prepared.tokenizer.fingerprint,
+        "model": asdict(prepared.shape) | {"scales": list(prepared.shape.scales)},
+        "global_batch": config.train.global_batch,
+        "precision": config.engine.precision,
+        "zero_stage": config.engine.zero_stage,
+        "ranks": world.size,
+    }
+
+
+def _resume(
+    config: RunConfig, prepared: Prepared, world: World, engine: Engine, window: LossWindow, accept_data_change: bool
+) -> RunState:
+    """The state after the last committed step, with engine and window set to it; a new one if there is none."""
+    if world.is_first:
+        remove_uncommitted(config.run_dir)
+    steps = from_first_rank(committed_steps(config.run_dir) if world.is_first else None)
+    fresh = RunState(frozen=_frozen(config, prepared, world), plan=prepared.plan.parts())
+    if not steps:
+        return fresh
+    folder = step_folder(config.run_dir, steps[-1])
+    saved = RunState.read(folder)
+    check_resumable(saved, fresh.frozen, fresh.plan, accept_data_change)
+    # Rank 0 reads everything once; a bad file must stop all ranks, with one message.
+    problem = None
+    if world.is_first:
+        try:
+            check_files(folder)
+        except InputError as error:
+            problem = str(error)
+    if problem := from_first_rank(problem):
+        raise InputError(problem)
+    engine.load(folder)
+    window.load(saved.windows[world.rank])
+    saved.plan = fresh.plan
+    return saved
+
+
+def _save(config: RunConfig, prepared: Prepared, world: World, engine: Engine, state: RunState, window: LossWindow) -> None:
+    """Save and commit the state after `state.step`, unless that is already there."""
+    if from_first_rank(state.step in committed_steps(config.run_dir) or state.step == 0):
+        return
+    if world.is_first:
+        begin_save(config.run_dir, state.step)
+    wait_for_all()
+    folder = step_folder(config.run_dir, state.step)
+    state.windows = gather_objects(window.state())
+    engine.save(folder)
+    if world.is_first:
+        state.write(folder)
+        export_model(folder, engine.weights(), prepared.shape, prepared.tokenizer, config.data, state.step)
+    wait_for_all()
+    entries = [entry for part in gather_objects(seal_files(folder, world.rank, world.size)) for entry in part]
+    if world.is_first:
+        commit(folder, entries)
+        withdraw_old(config.run_dir, config.train.keep_last, config.train.keep_every)
+    wait_for_all()

@@ -1,0 +1,98 @@
+"""Start a run's ranks on this machine, end them together, and follow the run's metrics."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cxrpt.config import RunConfig
+from cxrpt.errors import InputError
+
+_POLL_S = 0.1
+_SHUT_DOWN = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -> int:
+    """Train on `ranks` processes of this machine; started again, the run resumes from its last committed checkpoint.
+
+    Returns:
+        The run's exit code: 0 done, 75 stopped after a save.
+
+    Raises:
+        InputError: what `check_launch` finds, before any process starts.
+    """
+    from cxrpt.checkpoint.store import committed_steps
+    from cxrpt.dist.world import local_environment
+    from cxrpt.preflight import check_launch, prepare
+    from cxrpt.rundir import write_run_files
+    from cxrpt.track.sink import start_sink
+
+    check_launch(config, ranks, first_start=not committed_steps(config.run_dir))
+    write_run_files(config, prepare(config, 0, ranks).plan.fingerprint())
+    threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or max(1, (os.cpu_count() or 1) // ranks)
+    sink = start_sink(config.run_dir) if config.track.uri != "none" else None
+    with tempfile.TemporaryDirectory(prefix="cxrpt-") as meeting:
+        lifeline, ours = os.pipe()
+        command = [sys.executable, "-m", "launch.rank", str(config.run_dir), "--lifeline", str(lifeline)]
+        command += ["--accept-data-change"] if accept_data_change else []
+        processes = []
+        for rank in range(ranks):
+            environment = os.environ | local_environment(rank, ranks, f"file://{meeting}/ranks", threads)
+            processes.append(subprocess.Popen(command, env=environment, pass_fds=[lifeline], start_new_session=True))
+        os.close(lifeline)
+        try:
+            code = _wait(processes)
+        finally:
+            os.close(ours)
+            for process in processes:
+                process.wait()
+    if sink is not None and sink.stdin is not None:
+        sink.stdin.close()
+        sink.wait()
+    return code
+
+
+def _wait(processes: list[subprocess.Popen]) -> int:
+    """The first code that is not 0 (of a rank that failed by itself), else 0; signals are passed on to all ranks."""
+
+    def forward(number: int, frame: object) -> None:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in _SHUT_DOWN}
+    try:
+        while True:
+            codes = [process.poll() for process in processes]
+            failed = [code for code in codes if code not in (None, 0, 75)]
+            if failed:
+                time.sleep(_POLL_S)  # a rank that fails for the same reason may say so too
+                for process in processes:
+                    if process.poll() is None:
+                        process.kill()
+                return failed[0] if failed[0] == 2 else 1
+            if None not in codes:
+                return max(code or 0 for code in codes)
+            time.sleep(_POLL_S)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def load_run(run_dir: Path) -> RunConfig:
+    """The configuration of an existing run.
+
+    Raises:
+        InputError: the folder is no run directory.
+    """
+    from cxrpt.config import load_config
+
+    if not (run_dir / "config.yaml").is_file():
+        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
+    config = load_config(run_dir / "config.yaml")
+    # A run directory that was moved is found where it is now.
+    config.runs, config.name = str(run_dir.parent), run_dir.name
+    return config

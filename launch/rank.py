@@ -1,0 +1,56 @@
+"""One local rank: what the local launcher starts, as `python -m launch.rank RUN_DIR`."""
+
+import argparse
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+from cxrpt.config import load_config
+from cxrpt.errors import InputError
+
+ORPHANED = 70
+
+
+def main() -> int:
+    """Train as one rank; the exit code is that of the run."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--lifeline", type=int, required=True, help="pipe that ends with the launcher")
+    parser.add_argument("--accept-data-change", action="store_true")
+    arguments = parser.parse_args()
+    threading.Thread(target=_end_with_launcher, args=(arguments.lifeline,), daemon=True).start()
+    rank = os.environ["RANK"]
+    config = load_config(arguments.run_dir / "config.yaml")
+    logging.basicConfig(
+        filename=config.run_dir / "logs" / f"rank-{rank}.log",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    from cxrpt.train import train
+
+    try:
+        return train(config, arguments.accept_data_change)
+    except InputError as error:
+        logging.error("%s", error)
+        sys.stderr.write(f"cxrpt: {error}\n")
+        return 2
+    except BaseException as error:
+        logging.exception("rank %s ends", rank)
+        sys.stderr.write(f"cxrpt: rank {rank}: {type(error).__name__}: {error} (log: {config.run_dir}/logs/rank-{rank}.log)\n")
+        return 1
+
+
+def _end_with_launcher(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    # The launcher is gone, killed perhaps: a rank left behind would hold the run's lease.
+    os._exit(ORPHANED)
+
+
+if __name__ == "__main__":
+    # Ending without the interpreter's own clean-up: after a failure other ranks may never answer a collective again.
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
