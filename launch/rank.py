@@ -25,9 +25,10 @@ def main() -> int:
     config = load_config(arguments.run_dir / "config.yaml")
     logging.basicConfig(
         filename=config.run_dir / "logs" / f"rank-{rank}.log",
-        level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("cxrpt").setLevel(logging.INFO)
+    logging.captureWarnings(True)
     from cxrpt.train import train
 
     try:

@@ -49,7 +49,9 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
 class Engine:
     """A model whose optimizer state is spread over ranks."""
 
-    def __init__(self, model: nn.Module, engine: EngineConfig, optim: OptimConfig, micro_batch: int, accumulation: int, world: World):
+    def __init__(
+        self, model: nn.Module, engine: EngineConfig, optim: OptimConfig, micro_batch: int, accumulation: int, world: World
+    ):
         """Hand the model over to DeepSpeed; all ranks must have built it with the same weights."""
         os.environ.setdefault("DS_ACCELERATOR", world.device.type)
         import deepspeed
@@ -58,9 +60,10 @@ class Engine:
         logger.setLevel(logging.WARNING)
         # An inference kernel that training never calls; building it takes a compiler and up to a minute.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-        fused = {"fused": True} if world.device.type == "cuda" else {}
         b1, b2 = optim.betas
-        optimizer = torch.optim.AdamW(parameter_groups(model, optim.weight_decay), lr=optim.lr, betas=(b1, b2), eps=optim.eps, **fused)
+        groups = parameter_groups(model, optim.weight_decay)
+        fused = world.device.type == "cuda"
+        optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=(b1, b2), eps=optim.eps, fused=fused)
         # Without an optimizer of DeepSpeed's own nobody tells the norm or looks for values that are not finite.
         self._plain = engine.zero_stage == 0 and engine.precision == "fp32"
         self._engine, *_ = deepspeed.initialize(
@@ -124,4 +127,6 @@ class Engine:
         """
         path, _ = self._engine.load_checkpoint(str(folder), tag=SHARDS_TAG)
         if path is None:
-            raise InputError(f"{folder} holds no DeepSpeed shards for this rank: remove its COMMITTED file to resume from the step before")
+            raise InputError(
+                f"{folder} holds no DeepSpeed shards for this rank: remove its COMMITTED file to resume from the step before"
+            )
