@@ -9,6 +9,9 @@ import sys
 import typer
 
 from cxrpt.errors import InputError
+from launch.pretrain import plan, pretrain
+from launch.synth import synth
+from launch.tokenizer import tokenizer
 
 app = typer.Typer(
     name="cxrpt",
@@ -17,6 +20,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.command()(synth)
+app.command()(tokenizer)
+app.command()(plan)
+app.command()(pretrain)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,116 @@
+"""Batches that ranks and workers read: the same steps however they are spread."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from cxrpt.config import load_config
+from cxrpt.data.loader import MicroBatches, micro_batches, open_sources, shape_step
+from cxrpt.data.sample import Kind
+from cxrpt.data.shards import index_path
+from cxrpt.errors import InputError
+from cxrpt.preflight import prepare
+from data_prep.train_tokenizer import train_tokenizer
+
+from ...made_shards import make_shards
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    root = tmp_path_factory.mktemp("shards")
+    for institution, kind, count in (("north", Kind.PAIR, 100), ("south", Kind.IMAGE, 60), ("west", Kind.TEXT, 60)):
+        make_shards(root, institution, kind, count, seed=count, size=48)
+    train_tokenizer([root / "north", root / "west"], root / "tok.model", vocab_size=600)
+    return root
+
+
+def config_of(root, *words):
+    sources = [f"data.sources.{name}.path={root / name}" for name in ("north", "south", "west")]
+    usual = ["data.image_size=32", "data.lanes=8", "train.global_batch=16", "model.patch_size=8", "data.max_text_tokens=40"]
+    return load_config(None, ["name=t", f"data.tokenizer={root / 'tok.model'}", *sources, *usual, *words])
+
+
+def fingerprints(batch):
+    """What can be recognised of a batch's content, whatever its order."""
+    images = [batch.patches_PE[i : i + 16].numpy().tobytes() for i in range(0, len(batch.patches_PE), 16)]
+    return sorted([*(hash(i) for i in images), *batch.tokens_W.tolist()])
+
+
+def dataset(config, rank=0, world=1, slot=0) -> MicroBatches:
+    return prepare(config, rank, world).micro_batches(slot)
+
+
+def test_every_world_reads_the_same_steps(shards):
+    for words in ((), ("engine.micro_batch=4",)):
+        config = config_of(shards, *words)
+        whole = dataset(config_of(shards))
+        for world in (2, 4):
+            ranks = [dataset(config, rank, world) for rank in range(world)]
+            for step in range(4):
+                parts = ranks[0].shape.accumulation
+                found = [fingerprints(r.micro_batch(step * parts + part)) for r in ranks for part in range(parts)]
+                assert sorted(itertools.chain(*found)) == fingerprints(whole.micro_batch(step))
+
+
+def test_workers_change_nothing_and_seeking_equals_walking(shards):
+    config = config_of(shards)
+    alone = list(itertools.islice(micro_batches(dataset(config), 0, 2, False), 5))
+    by_workers = list(itertools.islice(micro_batches(dataset(config), 2, 2, False), 5))
+    later = list(itertools.islice(micro_batches(dataset(config, slot=6), 0, 2, False), 2))
+    for a, b in zip(alone, by_workers, strict=True):
+        assert all(
+            torch.equal(getattr(a, n), getattr(b, n)) for n in ("patches_PE", "tokens_W", "hidden_P", "order_N", "mlm_rows_M")
+        )
+    for a, b in zip(alone[3:], later, strict=True):
+        assert (
+            torch.equal(a.patches_PE, b.patches_PE)
+            and torch.equal(a.tokens_W, b.tokens_W)
+            and torch.equal(a.hidden_P, b.hidden_P)
+        )
+
+
+def test_masks_differ_by_epoch(shards):
+    maker = prepare(config_of(shards), 0, 1).maker
+    raw = dataset(config_of(shards)).cache.reader(0, 0).read(0)
+    first, again, second = maker.make(raw, 0, 0), maker.make(raw, 0, 0), maker.make(raw, 0, 1)
+    assert np.array_equal(first.hidden, again.hidden) and np.array_equal(first.patches, again.patches)
+    assert not np.array_equal(first.hidden, second.hidden) and not np.array_equal(first.patches, second.patches)
+
+
+def test_a_bad_sample_is_replaced_and_counted(shards, tmp_path):
+    make_shards(tmp_path, "north", Kind.IMAGE, 40, size=48)
+    shard = tmp_path / "north" / "train" / "north-train-000000.tar"
+    data = bytearray(shard.read_bytes())
+    for record in np.load(index_path(shard))[:3]:
+        data[int(record["image"]["offset"]) + 20] ^= 255
+    shard.write_bytes(data)
+    config = config_of(
+        shards, f"data.sources.north.path={tmp_path / 'north'}", "data.sources.south.weight=0", "data.sources.west.weight=0"
+    )
+    batches = [dataset(config).micro_batch(n) for n in range(5)]  # 80 samples of 40: two epochs
+    again = [dataset(config).micro_batch(n) for n in range(5)]
+    assert sum(b.num_bad_by_source[0] for b in batches) >= 6
+    assert all(b.num_samples == 16 for b in batches)
+    assert all(torch.equal(a.patches_PE, b.patches_PE) for a, b in zip(batches, again, strict=True))
+
+
+def test_what_does_not_fit_says_what_to_change():
+    assert shape_step(16, 8, 0, 0, 2).micro_batch == 8
+    with pytest.raises(InputError, match=r"3 ranks do not divide data\.lanes=8: use (2|4) ranks"):
+        shape_step(16, 8, 0, 0, 3)
+    with pytest.raises(InputError, match="choose a divisor of 8"):
+        shape_step(16, 8, 3, 0, 2)
+
+
+def test_missing_and_truncated_shards_are_named(tmp_path, shards):
+    make_shards(tmp_path, "north", Kind.PAIR, 80, size=48)
+    config = config_of(shards, f"data.sources.north.path={tmp_path / 'north'}")
+    shard = tmp_path / "north" / "train" / "north-train-000001.tar"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"north-train-000001\.tar is truncated \(1000 bytes\)"):
+        open_sources(config.data)
+    shard.unlink()
+    with pytest.raises(InputError, match="is missing"):
+        open_sources(config.data)

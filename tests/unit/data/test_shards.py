@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from cxrpt.data.manifest import read_manifest
+from cxrpt.data.sample import Kind
+from cxrpt.data.shards import BadSampleError, ShardReader, index_path
+from cxrpt.data.transforms import augment_radiograph, decode_gray, fit_square
+from cxrpt.errors import InputError
+
+from ...made_shards import make_shards
+
+
+@pytest.fixture
+def shard(tmp_path):
+    make_shards(tmp_path, "north", Kind.PAIR, 40)
+    return tmp_path / "north" / "train" / "north-train-000000.tar"
+
+
+def test_any_sample_by_its_number(shard):
+    reader = ShardReader(shard)
+    assert len(reader) == 40
+    raw = reader.read(17)
+    assert raw.kind == Kind.PAIR and decode_gray(raw.image).shape == (96, 96)
+    start, end = raw.meta.sections["FINDINGS"]
+    assert raw.text[start:end].startswith("There is")
+    assert ("the right side" in raw.text) == bool(raw.meta.labels["right"])
+
+
+def test_use_leaves_the_other_half_of_a_pair_out(shard):
+    assert ShardReader(shard, "images").read(3).text is None
+    assert ShardReader(shard, "texts").read(3).image is None
+    assert ShardReader(shard, "images").read(3).kind == Kind.IMAGE
+
+
+def test_a_flipped_byte_is_found(shard):
+    offset = int(np.load(index_path(shard))[5]["image"]["offset"]) + 10
+    data = bytearray(shard.read_bytes())
+    data[offset] ^= 1
+    shard.write_bytes(data)
+    reader = ShardReader(shard)
+    reader.read(4)
+    with pytest.raises(BadSampleError, match="checksum"):
+        reader.read(5)
+
+
+def test_truncated_missing_and_foreign_files_are_one_line(shard):
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"north-train-000000\.tar is truncated"):
+        ShardReader(shard)
+    shard.unlink()
+    with pytest.raises(InputError, match="missing"):
+        ShardReader(shard)
+    shard.write_bytes(whole)
+    index_path(shard).write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="not a shard index"):
+        ShardReader(shard)
+
+
+def test_manifest_counts_and_fingerprint(tmp_path):
+    make_shards(tmp_path, "a", Kind.PAIR, 80)
+    make_shards(tmp_path, "b", Kind.TEXT, 80)
+    pairs, texts = read_manifest(tmp_path / "a" / "train"), read_manifest(tmp_path / "b" / "train")
+    assert (pairs.count("all"), pairs.count("texts"), texts.count("images"), texts.count("texts")) == (80, 80, 0, 80)
+    assert pairs.fingerprint() != texts.fingerprint()
+    with pytest.raises(InputError, match=r"holds no manifest\.json"):
+        read_manifest(tmp_path / "nowhere")
+    (tmp_path / "a" / "train" / "manifest.json").write_text("{}")
+    with pytest.raises(InputError, match="not a shard manifest"):
+        read_manifest(tmp_path / "a" / "train")
+
+
+def test_pictures_are_fitted_and_augmentation_never_flips():
+    wide = np.zeros((60, 100), np.uint8)
+    wide[:, 20:40] = 255  # left of the middle
+    square = fit_square(wide, 32)
+    assert square.shape == (32, 32) and square[:, :8].mean() > 200 and square[:, 16:].mean() == 0
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        moved = augment_radiograph(square, rng).astype(float)
+        assert moved.shape == (32, 32)
+        assert moved[:, :16].mean() > moved[:, 16:].mean() + 30, "the bright side changed sides"
+
+
+def test_sixteen_bit_pictures_and_garbage():
+    import cv2
+
+    deep = (np.arange(64, dtype=np.uint16).reshape(8, 8) << 10).astype(np.uint16)
+    assert np.array_equal(decode_gray(cv2.imencode(".png", deep)[1].tobytes()), (deep >> 8).astype(np.uint8))
+    for garbage in (b"", b"not a picture"):
+        with pytest.raises(BadSampleError):
+            decode_gray(garbage)
