@@ -1,14 +1,19 @@
 """`cxrpt tokenizer`: train the tokenizer on shard folders."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from data_prep.train_tokenizer import train_tokenizer
 
 
-def tokenizer(folders: list[Path], out: Path, vocab_size: int = 8000) -> None:
-    """Train on the train split of institution folders that `cxrpt prep` made, and say what came of it."""
+def tokenizer(
+    folders: Annotated[list[Path], typer.Argument(help="Institution folders of shards; only their train splits are read.")],
+    out: Annotated[Path, typer.Option(help="Tokenizer file to write.")],
+    vocab_size: Annotated[int, typer.Option(help="Pieces; fewer where the reports do not support as many.")] = 8000,
+) -> None:
+    """Train the tokenizer on the reports of institution folders that `cxrpt prep` made."""
     summary = train_tokenizer(folders, out, vocab_size)
     typer.echo(f"{out}: {summary.vocab_size} pieces from {summary.num_texts} reports, fingerprint {summary.fingerprint}")
     if summary.vocab_size < summary.asked_vocab_size:

@@ -1,0 +1,38 @@
+"""`cxrpt metrics`: the metrics of runs as a table, a file or a plot."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cxrpt.errors import InputError
+
+
+def metrics(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories.")],
+    form: Annotated[Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="How to write them.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="File to write; the terminal without it.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also draw losses, speed and scores: .png, .svg or .pdf.")] = None,
+    sync: Annotated[bool, typer.Option("--sync", help="First send to MLflow what has not been sent.")] = False,
+    source: Annotated[Literal["journal", "mlflow"], typer.Option(help="Where to read.")] = "journal",
+) -> None:
+    """Print, write or plot what runs have logged, evaluation included."""
+    from cxrpt.track import table
+    from cxrpt.track.sink import TrackingError, fetch_metrics, sync_once
+
+    try:
+        if sync:
+            for run in runs:
+                typer.echo(f"{run}: {sync_once(run)} values sent", err=True)
+        if source == "mlflow":
+            frame = table.frame_of({str(run): fetch_metrics(run) for run in runs})
+        else:
+            frame = table.metrics_table(runs)
+    except TrackingError as error:
+        raise InputError(f"the tracking server does not answer ({error}): start it, or use --source journal") from None
+    text = table.write_table(frame, form, out)
+    if text:
+        typer.echo(text, nl=False)
+    if plot is not None:
+        table.plot(frame, plot)
+        typer.echo(f"plot: {plot}", err=True)
