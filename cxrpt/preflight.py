@@ -1,8 +1,11 @@
 """Everything that can be found wrong before the first step, found there."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from cxrpt.checkpoint.state import RunState, check_resumable
+from cxrpt.checkpoint.store import committed_steps, step_folder
 from cxrpt.config import RunConfig
 from cxrpt.data.example import ExampleMaker
 from cxrpt.data.loader import MicroBatches, Source, StepShape, open_sources, shape_step
@@ -11,7 +14,7 @@ from cxrpt.data.text import Tokenizer
 from cxrpt.dist.world import choose_device
 from cxrpt.errors import InputError
 from cxrpt.model.pretrain import Shape, model_shape
-from cxrpt.track.sink import check_tracking_uri
+from cxrpt.track.address import check_tracking_uri
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,33 @@ def load_tokenizer(config: RunConfig) -> Tokenizer:
     return Tokenizer.load(Path(config.data.tokenizer))
 
 
-def check_launch(config: RunConfig, ranks: int, first_start: bool) -> None:
-    """What the launcher asks before it starts local ranks.
+def frozen(config: RunConfig, prepared: Prepared, ranks: int) -> dict[str, Any]:
+    """What must not change while a run goes on."""
+    return {
+        "tokenizer": prepared.tokenizer.fingerprint,
+        "model": asdict(prepared.shape) | {"scales": list(prepared.shape.scales)},
+        "global_batch": config.train.global_batch,
+        "precision": config.engine.precision,
+        "zero_stage": config.engine.zero_stage,
+        "ranks": ranks,
+    }
+
+
+def check_launch(config: RunConfig, ranks: int, accept_data_change: bool) -> Prepared:
+    """What the launcher asks before it starts local ranks, so that the answer comes once.
 
     Raises:
-        InputError: as `prepare`; too few devices; a tracking server that is not there.
+        InputError: as `prepare` and `check_resumable`; too few devices; a tracking server that is not there.
     """
     if ranks < 1:
         raise InputError(f"--ranks {ranks}: must be at least 1")
-    prepare(config, 0, ranks)
+    prepared = prepare(config, 0, ranks)
     choose_device(config.engine.device, ranks - 1)
+    steps = committed_steps(config.run_dir)
+    if steps:
+        saved = RunState.read(step_folder(config.run_dir, steps[-1]))
+        check_resumable(saved, frozen(config, prepared, ranks), prepared.plan.parts(), accept_data_change)
     if config.track.uri and config.track.uri != "none":
         # Once a run is under way, a server that is gone costs nothing but delay.
-        check_tracking_uri(config.track.uri, must_answer=first_start and config.track.require_at_start)
+        check_tracking_uri(config.track.uri, must_answer=config.track.require_at_start and not steps)
+    return prepared

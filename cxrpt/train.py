@@ -3,7 +3,6 @@
 import logging
 import math
 import time
-from dataclasses import asdict
 from itertools import islice
 
 import torch
@@ -32,7 +31,7 @@ from cxrpt.model.flops import training_flops
 from cxrpt.model.pretrain import PretrainModel
 from cxrpt.optim import learning_rate
 from cxrpt.preempt import StopFlag
-from cxrpt.preflight import Prepared, prepare
+from cxrpt.preflight import Prepared, frozen, prepare
 from cxrpt.track.journal import Journal
 from cxrpt.track.losses import LossWindow, step_loss
 from cxrpt.track.metrics import SpeedMeter, matmul_flops
@@ -177,18 +176,6 @@ def _bookkeeping(prepared: Prepared, state: RunState, lr: float, grad_norm: floa
     return metrics
 
 
-def _frozen(config: RunConfig, prepared: Prepared, world: World) -> dict[str, object]:
-    """What must not change while a run goes on."""
-    return {
-        "tokenizer": prepared.tokenizer.fingerprint,
-        "model": asdict(prepared.shape) | {"scales": list(prepared.shape.scales)},
-        "global_batch": config.train.global_batch,
-        "precision": config.engine.precision,
-        "zero_stage": config.engine.zero_stage,
-        "ranks": world.size,
-    }
-
-
 def _resume(
     config: RunConfig, prepared: Prepared, world: World, engine: Engine, window: LossWindow, accept_data_change: bool
 ) -> RunState:
@@ -196,7 +183,7 @@ def _resume(
     if world.is_first:
         remove_uncommitted(config.run_dir)
     steps = from_first_rank(committed_steps(config.run_dir) if world.is_first else None)
-    fresh = RunState(frozen=_frozen(config, prepared, world), plan=prepared.plan.parts())
+    fresh = RunState(frozen=frozen(config, prepared, world.size), plan=prepared.plan.parts())
     if not steps:
         return fresh
     folder = step_folder(config.run_dir, steps[-1])

@@ -24,14 +24,13 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
     Raises:
         InputError: what `check_launch` finds, before any process starts.
     """
-    from cxrpt.checkpoint.store import committed_steps
     from cxrpt.dist.world import local_environment
-    from cxrpt.preflight import check_launch, prepare
+    from cxrpt.preflight import check_launch
     from cxrpt.rundir import write_run_files
     from cxrpt.track.sink import start_sink
 
-    check_launch(config, ranks, first_start=not committed_steps(config.run_dir))
-    write_run_files(config, prepare(config, 0, ranks).plan.fingerprint())
+    prepared = check_launch(config, ranks, accept_data_change)
+    write_run_files(config, prepared.plan.fingerprint())
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or max(1, (os.cpu_count() or 1) // ranks)
     sink = start_sink(config.run_dir) if config.track.uri != "none" else None
     with tempfile.TemporaryDirectory(prefix="cxrpt-") as meeting:
