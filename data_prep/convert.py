@@ -1,0 +1,192 @@
+"""The worker's part: inputs to encoded pictures and scrubbed texts, in a spool that survives a kill.
+
+    .work/part-000012.bin    encoded pictures and texts, end to end
+    .work/part-000012.json   what each input became; written last: a part without it does not exist
+
+Nothing in a part identifies: inputs are named by their keyed hash, texts are scrubbed, and failures carry a reason,
+never a message.
+"""
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from data_prep.chest import looks_like_chest
+from data_prep.deidentify import scrub
+from data_prep.inputs import Identifiers
+from data_prep.ledger import Note, Reason
+from data_prep.read_dicom import Refused, read_picture
+from data_prep.read_image import read_image
+from data_prep.reports import find_sections, is_empty
+
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """A picture to encode; `input` is its keyed hash."""
+
+    input: str
+    type: str
+    path: Path
+    by_content: bool = False
+
+
+@dataclass(frozen=True)
+class ReportTask:
+    """A report to scrub; `input` is its keyed hash."""
+
+    input: str
+    text: str
+    identifiers: Identifiers
+
+
+Task = ImageTask | ReportTask
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one input: bytes in the spool, or a reason."""
+
+    input: str
+    reason: Reason | None = None
+    where: str | None = None
+    offset: int = 0
+    size: int = 0
+    crc32: int = 0
+    digest: str = ""
+    """Of the decoded values of a picture: equal ones are copies."""
+    sections: dict[str, tuple[int, int]] = field(default_factory=dict)
+    num_words: int = 0
+    notes: tuple[str, ...] = ()
+    part: int = 0
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How pictures are stored."""
+
+    store_size: int
+    image_format: str
+
+
+@dataclass(frozen=True)
+class Converter:
+    """Converts chunks of tasks into parts of a spool folder; callable by `workers.run_chunks`."""
+
+    spool: Path
+    encoding: Encoding
+
+    def __call__(self, number: int, tasks: Sequence[Task], crashed: frozenset[int]) -> int:
+        """Write part `number`; returns how many inputs it holds."""
+        data = bytearray()
+        done = []
+        for place, task in enumerate(tasks):
+            if place in crashed:
+                done.append(Done(task.input, Reason.CRASHED))
+                continue
+            result, content = convert(task, self.encoding)
+            if content:
+                result = Done(**{**_fields(result), "offset": len(data), "size": len(content), "crc32": zlib.crc32(content)})
+                data += content
+            done.append(result)
+        _write_durably(self.spool / f"part-{number:06d}.bin", bytes(data))
+        lines = json.dumps([asdict(one) for one in done]).encode()
+        _write_durably(self.spool / f"part-{number:06d}.json", lines)
+        return len(done)
+
+
+def _fields(done: Done) -> dict:
+    return dict(done.__dict__)
+
+
+def read_part(spool: Path, number: int) -> list[Done] | None:
+    """What part `number` holds; None where it was never finished."""
+    try:
+        lines = json.loads((spool / f"part-{number:06d}.json").read_text())
+    except FileNotFoundError:
+        return None
+    done = []
+    for line in lines:
+        line["reason"] = Reason(line["reason"]) if line["reason"] else None
+        line["notes"] = tuple(line["notes"])
+        line["sections"] = {title: (start, end) for title, (start, end) in line["sections"].items()}
+        done.append(Done(**{**line, "part": number}))
+    return done
+
+
+def convert(task: Task, encoding: Encoding) -> tuple[Done, bytes]:
+    """One input to what it became and its bytes; nothing of it raises but the machine's own failures."""
+    try:
+        return _convert_image(task, encoding) if isinstance(task, ImageTask) else _convert_report(task)
+    except Refused as refused:
+        return Done(task.input, refused.reason), b""
+    except Exception as error:
+        # A defect of ours or of a library on one input: it is ledgered with its place, as its message may quote the input.
+        return Done(task.input, Reason.UNEXPECTED, where=_place_of(error)), b""
+
+
+def _convert_image(task: ImageTask, encoding: Encoding) -> tuple[Done, bytes]:
+    picture = read_picture(task.path) if task.type == "dicom" else read_image(task.path)
+    notes = picture.notes
+    if task.by_content:
+        if not looks_like_chest(picture.pixels):
+            raise Refused(Reason.NOT_SURELY_CHEST)
+        notes = (*notes, Note.CHEST_BY_CONTENT)
+    digest = hashlib.blake2b(repr((picture.stored.shape, picture.stored.dtype.str)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(picture.stored).data)
+    content = encode(shrink(picture.pixels, encoding.store_size), encoding.image_format)
+    return Done(task.input, digest=digest.hexdigest(), notes=tuple(str(note) for note in notes)), content
+
+
+def _convert_report(task: ReportTask) -> tuple[Done, bytes]:
+    text = scrub(task.text, task.identifiers).strip() + "\n"
+    if is_empty(text):
+        raise Refused(Reason.EMPTY_REPORT)
+    return Done(task.input, sections=find_sections(text), num_words=len(text.split())), text.encode()
+
+
+def shrink(pixels: np.ndarray, store_size: int) -> np.ndarray:
+    """The picture (height, width) with its short side at `store_size`; a smaller one as it is."""
+    height, width = pixels.shape
+    short = min(height, width)
+    if short <= store_size:
+        return pixels
+    size = (max(store_size, round(width * store_size / short)), max(store_size, round(height * store_size / short)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def encode(pixels: np.ndarray, image_format: str) -> bytes:
+    """8-bit grayscale JPEG (quality 95) or PNG."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if image_format == "jpg" else []
+    worked, data = cv2.imencode(f".{image_format}", pixels, options)
+    if not worked:
+        raise Refused(Reason.CANNOT_DECODE)
+    return data.tobytes()
+
+
+def _place_of(error: BaseException) -> str:
+    """Exception class and the last line of ours that it passed."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if module.startswith("data_prep."):
+            place = f" at {module}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return type(error).__name__ + place
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)

@@ -1,0 +1,111 @@
+"""What every source hands to the build: studies of images and at most one report, and the inputs already set aside.
+
+    source (hospital, table, nih14, openi) -> Export -> run.build -> shards and ledger
+
+Everything here still identifies patients: it stays in memory, and nothing of it is written but to the path map.
+"""
+
+import datetime
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_prep.ledger import Reason
+
+
+@dataclass(frozen=True)
+class Identifiers:
+    """What the header and the tables of a study say that must not stand in its report."""
+
+    names: tuple[str, ...] = ()
+    """Of persons, as DICOM (`Family^Given`) or prose writes them."""
+    ids: tuple[str, ...] = ()
+    dates: tuple[datetime.date, ...] = ()
+    phrases: tuple[str, ...] = ()
+    """Addresses, institutions and telephone numbers, removed where they stand verbatim."""
+
+    def __add__(self, other: "Identifiers") -> "Identifiers":
+        def union(mine: tuple, theirs: tuple) -> tuple:
+            return tuple(dict.fromkeys((*mine, *theirs)))
+
+        return Identifiers(
+            union(self.names, other.names),
+            union(self.ids, other.ids),
+            union(self.dates, other.dates),
+            union(self.phrases, other.phrases),
+        )
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """One picture that is to be tried."""
+
+    input_id: str
+    """Relative path (or row): unique in the export; its keyed hash stands in the ledger."""
+    path: Path
+    type: str
+    """dicom or picture."""
+    image_id: str
+    """What the sample key is hashed from; unique in the export."""
+    view: str = "UNKNOWN"
+    by_content: bool = False
+    """The header does not tell whether it is a chest: the picture has to."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """One report, as it came."""
+
+    input_id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """The images and the report of one examination of one patient."""
+
+    patient: str
+    study: str
+    images: tuple[ImageInput, ...] = ()
+    report: ReportInput | None = None
+    labels: dict[str, int] = field(default_factory=dict)
+    age: int | str | None = None
+    sex: str | None = None
+    days: int | None = None
+    split: str | None = None
+    """The official split where the data set has one."""
+    identifiers: Identifiers = field(default_factory=Identifiers)
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """An input that ended before any pixel was looked at."""
+
+    input_id: str
+    type: str
+    reason: Reason
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Export:
+    """Everything that a source found."""
+
+    studies: tuple[Study, ...]
+    set_aside: tuple[SetAside, ...] = ()
+    official_split: bool = False
+    remarks: tuple[str, ...] = ()
+    """Lines for the user, without anything that identifies."""
+
+
+def years_as_allowed(age: int | None) -> int | str | None:
+    """An age that may leave: 0 to 89 as it is, 90 to 120 as "90+", anything else is dirt and becomes None."""
+    if age is None or not 0 <= age <= 120:
+        return None
+    return "90+" if age >= 90 else age
+
+
+def sex_as_allowed(text: object) -> str | None:
+    """M, F, O or None from what headers and tables write."""
+    first = str(text or "").strip()[:1].upper()
+    return {"M": "M", "F": "F", "W": "F", "O": "O"}.get(first)
