@@ -16,11 +16,15 @@ FORMATS = ("table", "csv", "json", "parquet")
 FIXED = ("run", "step", "time")
 
 _PANELS = (
-    ("Loss", "loss/", "mean over the window"),
+    ("Masked language loss", "loss/mlm", "nats a masked token"),
+    ("Masked vision loss", "loss/mvm", "mean over scales and patches"),
+    ("Contrastive loss", "loss/itc", "nats a pair"),
     ("Speed", "speed/samples_per_s", "samples / s"),
     ("Utilisation", "speed/mfu", "share of the matrix-product rate"),
     ("Evaluation", "eval/", "score"),
 )
+_FROM_ZERO = {"Speed", "Utilisation"}
+_MOST_LINES = 10
 
 
 def metrics_table(run_dirs: list[Path], kind: str | None = None) -> pd.DataFrame:
@@ -127,6 +131,8 @@ def plot(frame: pd.DataFrame, path: Path) -> None:
                 )
         axis.set(title=title, xlabel="step", ylabel=label)
         axis.grid(alpha=0.25)
+        if title in _FROM_ZERO:
+            axis.set_ylim(bottom=0)
         axis.spines[["top", "right"]].set_visible(False)
         if len(names) * len(runs) > 1:
             axis.legend(frameon=False, fontsize=8)
@@ -137,10 +143,12 @@ def plot(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _columns(frame: pd.DataFrame, prefix: str) -> list[str]:
-    """Columns of a panel: those of all sources together where there are many."""
+    """Columns of a panel: losses over all sources together, scores between 0 and 1."""
     names = [name for name in frame.columns if name.startswith(prefix) and frame[name].notna().any()]
-    whole = [name for name in names if name.count("/") == 1] if prefix == "loss/" else names
-    return (whole or names)[:10]
+    whole = [name for name in names if name.count("/") == 1] if prefix.startswith("loss/") else names
+    if prefix == "eval/":
+        whole = [name for name in names if frame[name].min() >= 0 and frame[name].max() <= 1]
+    return (whole or names)[:_MOST_LINES]
 
 
 def _name(run_dir: Path, run_dirs: list[Path]) -> str:
