@@ -15,7 +15,7 @@ _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _NO_LENGTH = r"(?![ \t]*(?:cm|mm|ml|cc|mg)\b)"
 _NAME = r"(?-i:(?:[A-Z][\w'’]*\.?)(?:-[A-Z][\w'’]*)*)"
 _NOT_A_NAME = (
-    r"(?!(?:was|were|is|has|had|at|on|by|of|the|and|with|in|to|for|from|who|via|as|if|no|not|this|that|a|an|am|pm|"
+    r"(?!(?:was|were|is|has|had|at|on|by|of|the|and|with|in|to|for|from|who|via|as|if|i|no|not|this|that|a|an|am|pm|"
     r"notified|informed|stated|states|reports|read|reviewed|agrees|denies|presents|complains|findings|impression|indication|"
     r"history|comparison|technique|conclusion|examination|exam|chest|radiology|recommendation|addendum)\b)"
 )
@@ -78,7 +78,7 @@ _PLACES = (
 _PERSONS = (
     rf"\b{_TITLES}\b\.?[ \t]+{_NAMES}",
     rf"\b(?:dr|drs|mr|mrs|ms)\.[ \t]*{_NOT_A_NAME}[a-z][\w'’-]+",
-    rf"\b{_NAMES},?[ \t]*(?-i:M\.?D\b\.?|D\.O\.|MBBS|FRCR|R\.N\.|RN\b|PA-C\b|NP\b|Ph\.?D\b\.?)",
+    rf"\b{_NAMES}(?:,[ \t]*|[ \t]+)(?-i:M\.?D\b\.?|D\.O\.|MBBS|FRCR|R\.N\.|RN\b|PA-C\b|NP\b|Ph\.?D\b\.?)",
     rf"\b(?P<keep>{_DID}[ \t]+(?:by|to|with)[ \t]*:?[ \t]+){_NAMES}",
     rf"\b(?P<keep>{_ROLES}[ \t]*:[ \t]*){_NAMES}",
 )

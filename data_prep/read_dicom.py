@@ -123,9 +123,13 @@ def read_picture(path: Path) -> Picture:
     Raises:
         Refused: it cannot be decoded, or holds no contrast.
     """
+    with libraries_silenced():
+        return _read_picture(path)
+
+
+def _read_picture(path: Path) -> Picture:
     try:
-        with libraries_silenced():
-            dataset = pydicom.dcmread(path, force=True)
+        dataset = pydicom.dcmread(path, force=True)
     except OSError:
         raise Refused(Reason.CANNOT_READ) from None
     except Exception:
@@ -134,8 +138,7 @@ def read_picture(path: Path) -> Picture:
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise Refused(Reason.NO_PIXELS)
     try:
-        with libraries_silenced():
-            stored = pixel_array(dataset)
+        stored = pixel_array(dataset)
     except MemoryError:
         raise
     except Exception:
@@ -147,8 +150,7 @@ def read_picture(path: Path) -> Picture:
         raise Refused(Reason.CANNOT_DECODE)
     stored = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     try:
-        with libraries_silenced():
-            pixels, notes = to_display(stored, dataset)
+        pixels, notes = to_display(stored, dataset)
     except Refused:
         raise
     except Exception:
@@ -201,10 +203,17 @@ def _voi_share(values: np.ndarray, stored: np.ndarray, dataset: Dataset, notes: 
     window = _window(dataset)
     if window is not None and _window_fits(window, shown_low, shown_high):
         return _windowed(modality, *window, function=text(dataset, "VOILUTFunction"))
+    if window is None and stored.dtype == np.uint8:
+        # Eight bits without a window are what was meant to be shown.
+        return modality / 255.0 if modality.max() <= 255 and modality.min() >= 0 else _stretched(modality)
     notes.append(Note.WINDOW_BY_PERCENTILES)
     if shown_high <= shown_low:
         shown_low, shown_high = float(modality.min()), float(modality.max())
     return np.clip((modality - shown_low) / (shown_high - shown_low), 0.0, 1.0)
+
+
+def _stretched(values: np.ndarray) -> np.ndarray:
+    return (values - values.min()) / (values.max() - values.min())
 
 
 def _weighted_percentiles(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:

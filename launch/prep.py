@@ -46,6 +46,9 @@ def hospital(
     report_column: Annotated[str | None, typer.Option(help="Column of the reports with the text.")] = None,
     patient_column: Annotated[str | None, typer.Option(help="Column of the reports with the patient.")] = None,
     date_column: Annotated[str | None, typer.Option(help="Column of the reports with the date of the study.")] = None,
+    all_chest: Annotated[
+        bool, typer.Option("--all-chest", help="Only chests are in the export: keep where no tag tells.")
+    ] = False,
     store_size: StoreSize = 512,
     image_format: ImageFormat = "jpg",
     shard_samples: ShardSamples = 1000,
@@ -56,7 +59,7 @@ def hospital(
 
     SRC/reports.csv, SRC/reports/ and SRC/labels.csv are found by themselves.
     """
-    options = HospitalOptions(reports, labels, number_column, report_column, patient_column, date_column)
+    options = HospitalOptions(reports, labels, number_column, report_column, patient_column, date_column, all_chest)
     for what, given in (("reports", (reports,)), ("labels", (labels,))):
         found = next((src / name for name in (f"{what}.csv", what) if (src / name).exists()), None)
         if given == (None,) and found is not None:

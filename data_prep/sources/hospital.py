@@ -10,6 +10,7 @@ import datetime
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -37,6 +38,8 @@ class HospitalOptions:
     report_column: str | None = None
     patient_column: str | None = None
     date_column: str | None = None
+    all_chest: bool = False
+    """The export holds chest radiographs only: pictures whose header is silent are taken for such."""
 
 
 def files_of(src: Path, options: HospitalOptions) -> tuple[list[Path], HospitalOptions]:
@@ -64,7 +67,8 @@ def collect(src: Path, files: Sequence[Path], options: HospitalOptions, processe
     """Read all headers, reports and labels and put them together."""
     items = [(str(path.relative_to(src)), path) for path in files]
     chunks = [(number, items[start : start + SCAN_CHUNK]) for number, start in enumerate(range(0, len(items), SCAN_CHUNK))]
-    scanned = [one for _, part in sorted(run_chunks(scan_chunk, chunks, processes)) for one in part]
+    scan = partial(scan_chunk, all_chest=options.all_chest)
+    scanned = [one for _, part in sorted(run_chunks(scan, chunks, processes)) for one in part]
     images = _unique_image_ids([one for one in scanned if isinstance(one, LooseImage)])
     set_aside = [one for one in scanned if isinstance(one, SetAside)]
     reports, broken = _read_reports(options) if options.reports else ([], [])
@@ -76,7 +80,9 @@ def collect(src: Path, files: Sequence[Path], options: HospitalOptions, processe
     return Export(linked.studies, (*set_aside, *broken, *linked.set_aside), remarks=tuple(remarks))
 
 
-def scan_chunk(number: int, items: Sequence[tuple[str, Path]], crashed: frozenset[int]) -> list[LooseImage | SetAside]:
+def scan_chunk(
+    number: int, items: Sequence[tuple[str, Path]], crashed: frozenset[int], all_chest: bool = False
+) -> list[LooseImage | SetAside]:
     """Read the headers of some files; every one ends as an image to try or as set aside."""
     scanned: list[LooseImage | SetAside] = []
     for place, (input_id, path) in enumerate(items):
@@ -84,7 +90,7 @@ def scan_chunk(number: int, items: Sequence[tuple[str, Path]], crashed: frozense
             scanned.append(SetAside(input_id, "dicom", Reason.CRASHED))
             continue
         try:
-            scanned.append(_scan(input_id, path))
+            scanned.append(_scan(input_id, path, all_chest))
         except Refused as refused:
             scanned.append(SetAside(input_id, "dicom", refused.reason))
         except Exception:
@@ -93,7 +99,7 @@ def scan_chunk(number: int, items: Sequence[tuple[str, Path]], crashed: frozense
     return scanned
 
 
-def _scan(input_id: str, path: Path) -> LooseImage | SetAside:
+def _scan(input_id: str, path: Path, all_chest: bool) -> LooseImage | SetAside:
     if not path.is_file():
         raise Refused(Reason.CANNOT_READ)
     header = read_header(path)
@@ -103,7 +109,9 @@ def _scan(input_id: str, path: Path) -> LooseImage | SetAside:
             return SetAside(input_id, "dicom", verdict.reason)
         check_size(header)
         uid = _exact(header, "SOPInstanceUID")
-        image = ImageInput(input_id, path, "dicom", uid or f"file {input_id}", header_view(header), verdict.by_content)
+        image = ImageInput(
+            input_id, path, "dicom", uid or f"file {input_id}", header_view(header), verdict.by_content and not all_chest
+        )
         date = parse_date(_exact(header, "StudyDate"))
         return LooseImage(
             image=image,

@@ -32,7 +32,7 @@ def open_source(settings: "BuildSettings") -> OpenedSource:
     if settings.source == "hospital":
         files, hospital_options = hospital.files_of(src, settings.hospital)
         tables = [path for path in (hospital_options.reports, hospital_options.labels) if path]
-        named = [str(value) for name, value in sorted(hospital_options.__dict__.items()) if name.endswith("_column")]
+        named = [str(value) for name, value in sorted(hospital_options.__dict__.items()) if name not in ("reports", "labels")]
         return OpenedSource(_fingerprint(src, files, tables, named), partial(hospital.collect, src, files, hospital_options))
     if settings.source == "table":
         files, root = table.files_of(src, settings.table)
