@@ -9,6 +9,9 @@ import sys
 import typer
 
 from cxrpt.errors import InputError
+from launch.demo import demo
+from launch.metrics import metrics
+from launch.prep import prep_app, verify
 from launch.pretrain import plan, pretrain
 from launch.synth import synth
 from launch.tokenizer import tokenizer
@@ -22,10 +25,14 @@ app = typer.Typer(
 )
 
 
+app.command()(demo)
 app.command()(synth)
+app.add_typer(prep_app, name="prep")
+app.command()(verify)
 app.command()(tokenizer)
 app.command()(plan)
 app.command()(pretrain)
+app.command()(metrics)
 
 
 def main(arguments: list[str] | None = None) -> None:

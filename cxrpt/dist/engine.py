@@ -1,5 +1,7 @@
 """DeepSpeed behind five verbs: the only importer of deepspeed, whose JSON is generated here from the typed config."""
 
+import contextlib
+import io
 import logging
 import math
 import os
@@ -12,6 +14,8 @@ from torch import Tensor, nn
 from cxrpt.config import EngineConfig, OptimConfig
 from cxrpt.dist.world import World
 from cxrpt.errors import InputError
+
+log = logging.getLogger(__name__)
 
 SHARDS_TAG = "deepspeed"
 """Folder of the shards within a checkpoint's folder."""
@@ -57,7 +61,9 @@ class Engine:
         import deepspeed
         from deepspeed.utils import logger
 
-        logger.setLevel(logging.WARNING)
+        # Its words belong into the rank's log, not between the progress lines.
+        logger.handlers.clear()
+        logger.propagate = True
         # An inference kernel that training never calls; building it takes a compiler and up to a minute.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         b1, b2 = optim.betas
@@ -66,11 +72,14 @@ class Engine:
         optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=(b1, b2), eps=optim.eps, fused=fused)
         # Without an optimizer of DeepSpeed's own nobody tells the norm or looks for values that are not finite.
         self._plain = engine.zero_stage == 0 and engine.precision == "fp32"
-        self._engine, *_ = deepspeed.initialize(
-            model=model.to(world.device),
-            optimizer=optimizer,
-            config=deepspeed_json(engine, optim, micro_batch, accumulation, world.size),
-        )
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):  # it prints memory tables, meant for itself
+            self._engine, *_ = deepspeed.initialize(
+                model=model.to(world.device),
+                optimizer=optimizer,
+                config=deepspeed_json(engine, optim, micro_batch, accumulation, world.size),
+            )
+        log.info("DeepSpeed: %s", " | ".join(said.getvalue().splitlines()))
         # DeepSpeed divides by accumulation and averages over ranks; our losses are already means over the global batch.
         self._undo_division = float(accumulation * world.size)
 
