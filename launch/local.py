@@ -40,7 +40,8 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
         processes = []
         for rank in range(ranks):
             environment = os.environ | local_environment(rank, ranks, f"file://{meeting}/ranks", threads)
-            processes.append(subprocess.Popen(command, env=environment, pass_fds=[lifeline], start_new_session=True))
+            words = [*command, "--rank", str(rank)]
+            processes.append(subprocess.Popen(words, env=environment, pass_fds=[lifeline], start_new_session=True))
         os.close(lifeline)
         try:
             code = _wait(processes)

@@ -17,11 +17,12 @@ def main() -> int:
     """Train as one rank; the exit code is that of the run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--rank", type=int, required=True, help="for the log's name")
     parser.add_argument("--lifeline", type=int, required=True, help="pipe that ends with the launcher")
     parser.add_argument("--accept-data-change", action="store_true")
     arguments = parser.parse_args()
     threading.Thread(target=_end_with_launcher, args=(arguments.lifeline,), daemon=True).start()
-    rank = os.environ["RANK"]
+    rank = arguments.rank
     config = load_config(arguments.run_dir / "config.yaml")
     logging.basicConfig(
         filename=config.run_dir / "logs" / f"rank-{rank}.log",

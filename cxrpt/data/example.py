@@ -70,10 +70,8 @@ class ExampleMaker:
             raise BadSampleError(f"sample {raw.key} has neither an image nor a word of text")
         text = None
         if tokens is not None:
-            tokenizer = self.tokenizer
-            never = (tokenizer.unk_id, tokenizer.bos_id, tokenizer.eos_id, tokenizer.mask_id, tokenizer.deid_id)
-            ratio = self.objective.mlm_ratio if self.objective.mlm_weight > 0 else 0.0
-            text = mask_words(tokens, tokenizer.word_start, never, tokenizer.mask_id, ratio, rng(_MASK_TEXT))
+            words, ratio = self.tokenizer, self.objective.mlm_ratio if self.objective.mlm_weight > 0 else 0.0
+            text = mask_words(tokens, words.word_start, words.never_masked, words.mask_id, ratio, rng(_MASK_TEXT))
         paired = patches is not None and text is not None
         split = paired and bool(rng(_SPLIT).random() < self.objective.split_pairs)
         wording = hash_text(tokens.tobytes().hex()) if tokens is not None else 0

@@ -27,7 +27,8 @@ class Tokenizer:
     """A trained SentencePiece model; pickles as the bytes of its file, so that it travels to loader workers.
 
     `word_start` is a bool array of `vocab_size`: the piece begins a word. Special pieces are words of their own.
-    `fingerprint` is 16 hexadecimal digits of the sha256 of the model file.
+    `never_masked` are the tokens that are no masking targets. `fingerprint` is 16 hexadecimal digits of the sha256 of the
+    model file.
     """
 
     unk_id = 0
@@ -60,6 +61,9 @@ class Tokenizer:
             )
         self.word_start = np.array([piece.startswith(SPACE_MARK) for piece in pieces])
         self.word_start[: len(SPECIAL_PIECES)] = True
+        # "___" is written as a bare space and itself: to tell the space would be to tell the token.
+        bare_spaces = [number for number, piece in enumerate(pieces) if piece == SPACE_MARK]
+        self.never_masked: tuple[int, ...] = (*range(len(SPECIAL_PIECES)), *bare_spaces)
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
