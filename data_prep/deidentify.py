@@ -46,7 +46,7 @@ def _known_spans(text: str, known: Identifiers) -> Iterator[Span]:
 @lru_cache(maxsize=4096)
 def _literal(literal: str) -> re.Pattern | None:
     """A pattern for an identifier, blanks and case aside; None for what is too short to be one (under 4 characters)."""
-    parts = literal.split()
+    parts = re.split(r"[\s,]+", literal.strip())
     if len("".join(parts)) < 4:
         return None
     return re.compile(r"(?<!\w)" + r"[\s,]+".join(re.escape(part) for part in parts) + r"(?!\w)", re.IGNORECASE)
@@ -90,7 +90,7 @@ def _name_spans(text: str, names: tuple[str, ...]) -> Iterator[Span]:
     tokens = name_tokens(names)
     if not tokens:
         return
-    words = list(_WORD.finditer(text))
+    words = [word for word in _WORD.finditer(text) if len(word.group()) > 1]
     known = [_bare(word.group()) in tokens for word in words]
     shouting = text.upper() == text
     for place, word in enumerate(words):

@@ -15,11 +15,12 @@ _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _NO_LENGTH = r"(?![ \t]*(?:cm|mm|ml|cc|mg)\b)"
 _NAME = r"(?-i:(?:[A-Z][\w'’]*\.?)(?:-[A-Z][\w'’]*)*)"
 _NOT_A_NAME = (
-    r"(?!(?:was|were|is|has|had|at|on|by|of|the|and|with|in|to|for|from|who|via|as|if|i|no|not|this|that|a|an|am|pm|"
+    r"(?!(?:was|were|is|has|had|at|on|by|of|the|and|with|in|to|for|from|who|via|as|if|[ai](?!\.)|no|not|this|that|an|am|pm|"
     r"notified|informed|stated|states|reports|read|reviewed|agrees|denies|presents|complains|findings|impression|indication|"
     r"history|comparison|technique|conclusion|examination|exam|chest|radiology|recommendation|addendum)\b)"
 )
-_NAMES = rf"{_NOT_A_NAME}{_NAME}(?:,?[ \t]+{_NOT_A_NAME}{_NAME}){{0,2}}"
+_PARTICLES = r"(?:(?:de|van|von|den|der|da|del|di|la|le|el|bin|ter)[ \t]+){0,3}"
+_NAMES = rf"{_PARTICLES}{_NOT_A_NAME}{_NAME}(?:,?[ \t]+{_PARTICLES}{_NOT_A_NAME}{_NAME}){{0,2}}"
 _TITLES = r"(?:dr|drs|doctor|prof|professor|mr|mrs|ms|miss|mister|nurse)"
 _DID = (
     r"(?:signed|dictated|transcribed|approved|verified|interpreted|reported|read|finalized|reviewed|authenticated|called|"

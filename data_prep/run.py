@@ -190,13 +190,17 @@ def _convert_all(
     tasks.sort(key=lambda task: task.input)
     assert len({task.input for task in tasks}) == len(tasks), "two inputs share an id"
     chunks = [(number, tasks[start : start + CHUNK]) for number, start in enumerate(range(0, len(tasks), CHUNK))]
-    finished = {number for number, _ in chunks if (work / f"part-{number:06d}.json").exists()}
+    done: dict[int, list[Done]] = {}
+    for number, items in chunks:
+        part = read_part(work, number)
+        if part is not None and [one.input for one in part] == [task.input for task in items]:
+            done[number] = part
     converter = Converter(work, Encoding(settings.store_size, settings.image_format))
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("converting", total=len(tasks), completed=sum(len(c) for n, c in chunks if n in finished))
-        for _, count in run_chunks(converter, [chunk for chunk in chunks if chunk[0] not in finished], settings.processes):
+        bar = progress.add_task("converting", total=len(tasks), completed=sum(map(len, done.values())))
+        for _, count in run_chunks(converter, [chunk for chunk in chunks if chunk[0] not in done], settings.processes):
             progress.advance(bar, count)
-    return {one.input: one for number, _ in chunks for one in read_part(work, number) or ()}
+    return {one.input: one for number, _ in chunks for one in done.get(number) or read_part(work, number) or ()}
 
 
 def _judge(counts: LedgerCounts, settings: BuildSettings) -> None:

@@ -1,0 +1,100 @@
+"""Which files are chest radiographs, and their view."""
+
+import cv2
+import made_exports as made
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from data_prep.chest import Verdict, header_view, judge_header, looks_like_chest, normalise_view
+from data_prep.ledger import Reason
+from data_prep.read_dicom import Refused, read_header, read_picture
+
+DX = "1.2.840.10008.5.1.4.1.1.1.1"
+KEEP, ASK, OTHER = Verdict(), Verdict(by_content=True), Verdict(Reason.OTHER_BODY_PART)
+
+
+def header(**elements: object) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in {"Modality": "DX", "SOPClassUID": DX, **elements}.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("elements", "verdict"),
+    [
+        ({"BodyPartExamined": "CHEST"}, KEEP),
+        ({"BodyPartExamined": "THORAX", "Modality": "CR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1"}, KEEP),
+        ({"BodyPartExamined": "CHEST", "SOPClassUID": DX + ".1"}, KEEP),
+        ({"BodyPartExamined": "HIP"}, OTHER),
+        ({"BodyPartExamined": "EXTREMITY", "StudyDescription": "CHEST"}, OTHER),
+        ({"StudyDescription": "XR Tórax PA y lateral"}, KEEP),
+        ({"StudyDescription": "HAND"}, OTHER),
+        ({"SeriesDescription": "CHEST_PA", "StudyDescription": "TRAUMA CHEST AND PELVIS"}, KEEP),
+        ({"StudyDescription": "TRAUMA CHEST AND PELVIS"}, ASK),
+        ({}, ASK),
+        ({"BodyPartExamined": "CHEST", "Modality": "CT"}, Verdict(Reason.NOT_RADIOGRAPH)),
+        ({"BodyPartExamined": "CHEST", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, Verdict(Reason.NOT_RADIOGRAPH)),
+        ({"BodyPartExamined": "CHEST", "Modality": "", "SOPClassUID": ""}, Verdict(Reason.NOT_RADIOGRAPH)),
+        ({"BodyPartExamined": "CHEST", "BurnedInAnnotation": "YES"}, Verdict(Reason.BURNED_IN_TEXT)),
+    ],
+)
+def test_the_header_decides(elements, verdict):
+    assert judge_header(header(**elements)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("written", "view"),
+    [
+        ("PA", "PA"), ("ap", "AP"), ("AP Supine", "AP"), ("L", "LATERAL"), ("LL", "LATERAL"), ("LATERAL", "LATERAL"),
+        ("?", "UNKNOWN"),
+        ("", "UNKNOWN"), ("PA and lateral", "UNKNOWN"), ("LLD", "UNKNOWN"),
+        ("postero-anterior", "PA"), ("PORTABLE", "AP"), ("LAO", "UNKNOWN"),
+        ("Frontal", "UNKNOWN"), ("CHEST_PA", "PA"),
+    ],
+)  # fmt: skip
+def test_views(written, view):
+    assert normalise_view(written) == view
+
+
+def test_the_series_tells_the_view_where_its_own_tag_is_silent():
+    assert header_view(header(SeriesDescription="W034 Thorax LAT")) == "LATERAL"
+    assert header_view(header(SeriesDescription="Thorax PA", ViewPosition="AP")) == "AP"
+
+
+def test_two_enclosed_lungs_look_like_a_chest_and_other_shapes_do_not():
+    chest = (made.phantom(1) // 16).astype(np.uint8)
+    assert looks_like_chest(chest)
+    limb = np.full((300, 200), 10, np.uint8)
+    cv2.rectangle(limb, (70, 0), (130, 300), 200, -1)
+    pelvis = np.full((200, 240), 180, np.uint8)
+    for x in (95, 145):
+        cv2.circle(pelvis, (x, 140), 12, 20, -1)
+    one_lung = np.full((200, 200), 180, np.uint8)
+    cv2.ellipse(one_lung, (90, 95), (40, 70), 0, 0, 360, 20, -1)
+    for picture in (limb, pelvis, one_lung, 255 - chest, np.ascontiguousarray(np.rot90(chest))):
+        assert not looks_like_chest(picture)
+
+
+@pytest.mark.realdata
+def test_of_the_public_dicom_files_the_two_human_chests_are_kept(real_data):
+    kept = []
+    for path in sorted((real_data / "dicom").glob("*.dcm")):
+        try:
+            verdict = judge_header(read_header(path))
+            if verdict == KEEP or (verdict == ASK and looks_like_chest(read_picture(path).pixels)):
+                kept.append(path.name[:3])
+        except Refused:
+            continue
+    assert kept == ["000", "027"]
+
+
+@pytest.mark.realdata
+def test_the_picture_alone_is_believed_only_for_upright_chests(real_data):
+    pictures = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted((real_data / "nih14" / "images").glob("*.png"))]
+    found = np.mean([looks_like_chest(picture) for picture in pictures])
+    turned = sum(
+        looks_like_chest(np.ascontiguousarray(np.rot90(picture))) + looks_like_chest(255 - picture) for picture in pictures
+    )
+    assert found > 0.35 and turned == 0

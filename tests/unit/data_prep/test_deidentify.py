@@ -1,0 +1,142 @@
+"""What leaves a report and what stays."""
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_prep.deidentify import scrub
+from data_prep.identifiers import parse_date, row_identifiers
+from data_prep.inputs import Identifiers
+
+NOBODY = Identifiers()
+
+
+@pytest.mark.parametrize(
+    "identifying",
+    [
+        "3/4/2021", "03/04/21", "2021-03-04", "4 March 2021", "March 4, 2021", "04-Mar-2021", "20210304", "March 2021",
+        "4th of March",
+        "12.05.2020", "05.12.20", "2021-03-04T10:22:31", "3/2021",
+        "(555) 123-4567", "555-123-4567", "+49 30 1234567", "jo.hill@north.example.org", "https://pacs.example.org/x?id=3",
+        "123-45-6789", "12345678", "A1234567", "1.2.840.113619.2.55.3.604688", "10.1.22.3",
+        "Dr. Adams", "Dr. Mary-Ann O'Neil", "Mr. de Boer", "Mrs. Long", "dr. adams", "John A. Miller, MD",
+        "12 Oak Street, Salem, MA 01970",
+        "St. Mary Hospital", "[**2101-3-4**]", "XXXX",
+    ],
+)  # fmt: skip
+def test_shapes_that_identify_go(identifying):
+    text = f"Clear lungs. Compared with {identifying} there is no change."
+    scrubbed = scrub(text, NOBODY)
+    assert "___" in scrubbed and scrubbed.startswith("Clear lungs. ") and scrubbed.endswith("there is no change.")
+    for word in identifying.replace("(", " ").replace(",", " ").split():
+        if len(word) > 3 and word.lower() not in ("hospital", "street"):
+            assert word not in scrubbed
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("MRN: 12345", "MRN: ___"),
+        ("Accession number 5591A seen", "Accession number ___ seen"),
+        ("Electronically signed by Jane Roe", "Electronically signed by ___"),
+        ("Findings discussed with Alice Moss at 3:40 pm.", "Findings discussed with ___ at ___."),
+        ("Attending: Bob Frost", "Attending: ___"),
+        ("a x-XXXX of the chest", "a x-___ of the chest"),
+        ("94-year-old woman", "___-year-old woman"),
+        ("aged 103, 89 year old", "aged ___, 89 year old"),
+        ("pager 4412", "pager ___"),
+        ("since 2019", "since ___"),
+        ("Seen on 3/4.", "Seen on ___."),
+        ("DR. SMITH WAS NOTIFIED", "___ WAS NOTIFIED"),
+    ],
+)
+def test_triggers_stay_and_values_go(text, expected):
+    assert scrub(text, NOBODY) == expected
+
+
+MEDICINE = """Kerley B lines. Hodgkin lymphoma, non-Hodgkin's lymphoma. Swan-Ganz catheter tip in the right pulmonary artery.
+Hill-Sachs lesion. A 3 x 4 cm mass in the right upper lobe; 3.5.2 classification. Nodule of 1.2 cm, 12 mm from the hilum at T12.
+Ratio 3/4 of the width. 2 views of the chest. Grade 2/6 murmur. BNP 2000 pg. 1500 mL of fluid. May represent atelectasis. Dobhoff tube.
+SpO2 92% on 4 L. The patient is 45 years old.
+Status post CABG x 4. PA and lateral views. ARDS, COVID-19, IM-0001. No PTX.
+Right-sided PICC line. Ghon complex. Marfan syndrome. March fracture. Elevated BNP."""
+
+
+def test_medicine_stays_word_for_word():
+    assert scrub(MEDICINE, NOBODY) == MEDICINE
+
+
+@pytest.mark.parametrize("name", ["Hodgkin^Thomas", "Hill^Ann", "Swan^Peter", "Kerley^P", "Long^Mary", "Marfan^A", "Small^Joe"])
+def test_medicine_stays_whoever_the_patient_is(name):
+    text = "Hodgkin lymphoma. Hill-Sachs lesion. Swan-Ganz catheter. Kerley B lines. Marfan syndrome. A long tube, small right effusion."
+    assert scrub(text, Identifiers(names=(name,))) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("Hodgkin^Thomas", "Hodgkin was seen.", "___ was seen."),
+        ("Hodgkin^Thomas", "Mr. Hodgkin lymphoma", "___ lymphoma"),
+        ("SMITH^JOHN^A", "John A. Smith came", "___ came"),
+        ("SMITH^JOHN^A", "smith, john came", "___ came"),
+        ("SMITH^JOHN^A", "Smith's lungs", "___ lungs"),
+        ("SMITH^JOHN", "SMITH IS WELL", "___ IS WELL"),
+        ("Van der Berg^Ida", "Ida van der Berg is well, the lung of Berg", "___ van der ___ is well, the lung of ___"),
+        ("O'Neil^Pat", "Patient O'Neil has", "Patient ___ has"),
+        ("Müller-Lüdenscheidt^Jörg", "Frau Müller und Lüdenscheidt", "Frau ___ und ___"),
+        ("Long^Mary", "The tube is long. We told Long that", "The tube is long. We told ___ that"),
+        ("Long^Mary", "Mary Long has a long tube", "___ has a long tube"),
+    ],
+)
+def test_known_names_go_in_any_order_and_part(name, text, expected):
+    assert scrub(text, Identifiers(names=(name,))) == expected
+
+
+def test_known_numbers_dates_and_places_go():
+    known = Identifiers(
+        ids=("AB 12-7", "77", "Q4711"), dates=(datetime.date(2020, 3, 5),), phrases=("North Clinic Ward 3", "Elm Alley 9, Town")
+    )
+    text = "ab 12-7; q4711; 5/3; 03 05 2020; 5.3.2020; 05032020; on 3/5; north clinic  ward 3; Elm Alley 9 Town; 77 mm"
+    assert scrub(text, known) == "___; ___; 5/3; ___; ___; ___; on ___; ___; ___; 77 mm"
+
+
+@given(st.text(max_size=200))
+def test_any_text_comes_through_and_a_second_scrub_changes_nothing_known(text):
+    known = Identifiers(names=("Zyxwv^Qrst",), ids=("ID99881",))
+    scrubbed = scrub(f"{text} Zyxwv {text} ID99881 ", known)
+    assert "zyxwv" not in scrubbed.lower() and "ID99881" not in scrubbed
+
+
+def test_row_identifiers_take_columns_by_their_names():
+    row = {
+        "patient_name": "Ann Hill",
+        "mrn": "4711x",
+        "dob": "1950-01-02",
+        "phone": "0123",
+        "report": "free",
+        "filename": "hill.png",
+        "view": "PA",
+    }
+    known = row_identifiers(row, frozenset({"report"}))
+    assert known == Identifiers(("Ann Hill",), ("4711x",), (datetime.date(1950, 1, 2),), ("0123",))
+
+
+@pytest.mark.parametrize(
+    ("written", "date"),
+    [
+        ("20200305", (2020, 3, 5)),
+        ("2020-03-05 10:11", (2020, 3, 5)),
+        ("5.3.2020", (2020, 3, 5)),
+        ("3/5/2020", (2020, 3, 5)),
+        ("13/5/2020", (2020, 5, 13)),
+    ],
+)
+def test_dates_are_read(written, date):
+    assert parse_date(written) == datetime.date(*date)
+
+
+@pytest.mark.parametrize("written", ["", "2020", "20201340", "soon", "May 10, 2015"])
+def test_what_is_no_date_is_none(written):
+    assert parse_date(written) is None
