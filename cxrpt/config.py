@@ -154,6 +154,10 @@ class EvalConfig:
     max_images: int = 5_000
     max_pairs: int = 1_000
     """Size of the retrieval pool, at most."""
+    max_regenerated: int = 200
+    """Pictures whose hidden patches are regenerated, at every ratio."""
+    mask_ratios: list[float] = field(default_factory=lambda: [0.15, 0.5, 0.75])
+    """Shares of the patches that are hidden for regeneration."""
     batch: int = 64
     threads: int = 0
     """CPU threads; 0 takes all."""

@@ -1,0 +1,196 @@
+"""Frozen features of a trained model, as arrays.
+
+chosen samples ─► plain examples ─► pack ─► states (N, D) ─► mean of patches | summary ─► (samples, F) float32
+
+Legend of shapes: I images, X texts, D width, F features, P patches of an image.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxrpt.checkpoint.export import Exported
+from cxrpt.data.batch import Batch, pack
+from cxrpt.data.example import Example
+from cxrpt.data.sample import Kind, SampleMeta
+from cxrpt.data.shards import BadSampleError, RawSample
+from cxrpt.eval.samples import Place, SplitFolder, choose, plain_example, read, square_image, text_tokens, wording
+
+THUMBNAIL = 16
+"""Side of the reduced pictures that the pixel baseline sees."""
+
+IMAGE_POOLING = "mean of patch states, joined to the summary state"
+
+WITH_IMAGE = (Kind.PAIR, Kind.IMAGE)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Features of labelled images; row n of every field belongs to one image."""
+
+    features_IF: np.ndarray
+    pixels_IF: np.ndarray
+    """(images, THUMBNAIL ** 2) float32 in 0..1, for the baseline."""
+    sources: list[str]
+    patients: list[str]
+    labels: list[dict[str, int]]
+    bad: Counter[str] = field(default_factory=Counter)
+    """Samples by source that could not be used."""
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+
+@dataclass(frozen=True)
+class PairVectors:
+    """Vectors of paired images and texts; row n of every field belongs to one pair."""
+
+    image_ID: np.ndarray
+    """Unit vectors, float32."""
+    text_ID: np.ndarray
+    sources: list[str]
+    studies: list[str]
+    wordings: list[int]
+    labels: list[dict[str, int]]
+    contrastive: bool
+    """From the contrastive head; otherwise mean states with the mean of their modality removed."""
+    bad: Counter[str] = field(default_factory=Counter)
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+
+def batches_of(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    """Lists of at most `size` items."""
+    while batch := list(islice(items, size)):
+        yield batch
+
+
+def run_model(exported: Exported, examples: list[Example]) -> tuple[Tensor, Batch]:
+    """States (N, D) of a pack of examples, and the pack, both where the model is."""
+    shape = exported.model.shape
+    batch = pack(examples, shape.image_size // shape.patch_size, shape.patch_size, (), 1)
+    batch = batch.to(exported.model.mlm_bias.device)
+    return exported.model.states(batch), batch
+
+
+def mean_states(states_ND: Tensor, summary_rows: Tensor, lengths: list[int]) -> Tensor:
+    """The mean over the rows that follow each summary row: (summaries, D); an empty text keeps its summary."""
+    means = []
+    for row, length in zip(summary_rows.tolist(), lengths, strict=True):
+        means.append(states_ND[row + 1 : row + 1 + length].mean(0) if length else states_ND[row])
+    return torch.stack(means)
+
+
+def labelled_sources(folders: list[SplitFolder], look_at: int = 200) -> list[SplitFolder]:
+    """The folders in which one of the first `look_at` images (by hash) has a label."""
+    found = []
+    for folder in folders:
+        places = choose([folder], WITH_IMAGE, look_at)
+        if any(raw.meta.labels for _, raw in read(places, Counter())):
+            found.append(folder)
+    return found
+
+
+@torch.inference_mode()
+def image_features(exported: Exported, folders: list[SplitFolder], limit: int, batch_size: int) -> ImageFeatures:
+    """Features of at most `limit` images of the folders, those with labels, and their reduced pixels."""
+    bad: Counter[str] = Counter()
+    features, pixels, metas, sources = [], [], [], []
+    labelled = _decoded(exported, choose(folders, WITH_IMAGE, limit), bad)
+    for batch in batches_of(labelled, batch_size):
+        examples = [plain_example(image, None, exported.model.shape.patch_size) for _, _, image in batch]
+        features.append(pooled_images(*run_model(exported, examples)).float().cpu().numpy())
+        for place, meta, image in batch:
+            small = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+            pixels.append(small.ravel().astype(np.float32) / 255)
+            metas.append(meta)
+            sources.append(place.source)
+    width = 2 * exported.model.shape.width
+    return ImageFeatures(
+        np.concatenate(features) if features else np.empty((0, width), np.float32),
+        np.stack(pixels) if pixels else np.empty((0, THUMBNAIL**2), np.float32),
+        sources,
+        [meta.patient for meta in metas],
+        [meta.labels for meta in metas],
+        bad,
+    )
+
+
+def _decoded(exported: Exported, places: list[Place], bad: Counter[str]) -> Iterator[tuple[Place, SampleMeta, np.ndarray]]:
+    for place, raw in read(places, bad):
+        if raw.meta.labels:
+            try:
+                yield place, raw.meta, square_image(raw, exported)
+            except BadSampleError:
+                bad[place.source] += 1
+
+
+def pooled_images(states_ND: Tensor, batch: Batch) -> Tensor:
+    """(I, 2 D): what IMAGE_POOLING says. The summary is trained by the contrast only; the patches by every objective."""
+    lengths = [batch.grid**2] * len(batch.image_rows_I)
+    summary = states_ND.index_select(0, batch.image_rows_I)
+    return torch.cat([mean_states(states_ND, batch.image_rows_I, lengths), summary], dim=1)
+
+
+@torch.inference_mode()
+def pair_vectors(exported: Exported, folders: list[SplitFolder], limit: int, batch_size: int) -> PairVectors:
+    """Unit vectors of at most `limit` pairs; image and text go through the model each on its own."""
+    bad: Counter[str] = Counter()
+    images, texts, metas, sources, wordings = [], [], [], [], []
+    pairs = _encoded(exported, choose(folders, (Kind.PAIR,), limit), bad)
+    for batch in batches_of(pairs, batch_size):
+        patch_size = exported.model.shape.patch_size
+        alone = [plain_example(image, None, patch_size) for _, _, image, _ in batch]
+        alone += [plain_example(None, tokens, patch_size) for _, _, _, tokens in batch]
+        image, text = _vectors(exported, *run_model(exported, alone), [len(tokens) for _, _, _, tokens in batch])
+        images.append(image.float().cpu().numpy())
+        texts.append(text.float().cpu().numpy())
+        for place, raw, _, tokens in batch:
+            metas.append(raw.meta)
+            sources.append(place.source)
+            wordings.append(wording(tokens))
+    contrastive = exported.model.shape.contrast
+    none = [np.empty((0, exported.model.shape.width), np.float32)]
+    image_ID, text_ID = np.concatenate(images or none), np.concatenate(texts or none)
+    if not contrastive and len(metas):
+        image_ID, text_ID = _centred(image_ID), _centred(text_ID)
+    return PairVectors(
+        image_ID, text_ID, sources, [m.study for m in metas], wordings, [m.labels for m in metas], contrastive, bad
+    )
+
+
+def _encoded(
+    exported: Exported, places: list[Place], bad: Counter[str]
+) -> Iterator[tuple[Place, RawSample, np.ndarray, np.ndarray]]:
+    for place, raw in read(places, bad):
+        try:
+            image = square_image(raw, exported)
+        except BadSampleError:
+            bad[place.source] += 1
+            continue
+        if len(tokens := text_tokens(raw, exported)):
+            yield place, raw, image, tokens
+
+
+def _vectors(exported: Exported, states: Tensor, batch: Batch, text_lengths: list[int]) -> tuple[Tensor, Tensor]:
+    model = exported.model
+    if model.shape.contrast:
+        return model.image_vectors(states, batch.image_rows_I), model.text_vectors(states, batch.text_rows_X)
+    image_lengths = [batch.grid**2] * len(batch.image_rows_I)
+    return mean_states(states, batch.image_rows_I, image_lengths), mean_states(states, batch.text_rows_X, text_lengths)
+
+
+def _centred(vectors_ID: np.ndarray) -> np.ndarray:
+    """Unit vectors after the mean of all is taken away."""
+    vectors = vectors_ID - vectors_ID.mean(0)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

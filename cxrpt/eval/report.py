@@ -1,0 +1,94 @@
+"""Results of an evaluation as rows: a score, what it is measured against, and the reason where there is none."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the summary; all as it is shown."""
+
+    task: str
+    measure: str
+    score: str
+    baseline: str
+    """The score without the model, and what that is."""
+    remark: str = ""
+
+
+def summary_rows(results: dict[str, Any]) -> list[Row]:
+    """The rows of a `results.json`: each score beside its baseline, and why a task gave none."""
+    rows: list[Row] = []
+    writers = {"classify": _classify_rows, "retrieve": _retrieve_rows, "regenerate": _regenerate_rows}
+    for task, details in results["details"].items():
+        if "skipped" in details:
+            rows.append(Row(task, "not run", "", "", details["skipped"]))
+        else:
+            rows += writers[task](details, results["metrics"])
+    return rows
+
+
+def summary_table(results: dict[str, Any]) -> Table:
+    """The rows as a table for the terminal."""
+    table = Table("task", "measure", "score", "baseline", "remark", title=f"evaluation of step {results['step']}")
+    before = None
+    for row in summary_rows(results):
+        if before not in (None, row.task):
+            table.add_section()
+        table.add_row(row.task if row.task != before else "", row.measure, row.score, row.baseline, row.remark)
+        before = row.task
+    return table
+
+
+def _classify_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
+    rows = []
+    groups = {"all": details} | (details["institutions"] if len(details["institutions"]) > 1 else {})
+    for name, found in groups.items():
+        mean = found["mean"]
+        remark = f"{len(found['classes'])} classes"
+        if name == "all":
+            remark += f", {details['images']} images, {details['patients']} patients"
+        score = f"{mean['auroc']:.3f} [{_number(mean['auroc_low'])}, {_number(mean['auroc_high'])}]"
+        rows.append(Row("classify", f"mean AUROC, {name}", score, f"{mean['auroc_pixels']:.3f} pixels, 0.5 chance", remark))
+    for name, one in details["classes"].items():
+        score = f"{one['auroc']:.3f} [{_number(one['low'])}, {_number(one['high'])}]"
+        remark = f"{one['positives']} of {one['positives'] + one['negatives']} positive"
+        rows.append(Row("classify", f"AUROC {name}", score, f"{one['auroc_pixels']:.3f} pixels", remark))
+    if details["left_out"]:
+        rows.append(Row("classify", "left out", "", "", f"too few to score: {', '.join(details['left_out'])}"))
+    return rows
+
+
+def _retrieve_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
+    rows = []
+    remark = f"pool {details['pool']}, {details['distinct_texts']} distinct texts"
+    for direction in ("image_to_text", "text_to_image"):
+        words = direction.replace("_", " ")
+        for cut in (1, 5, 10):
+            score, chance = metrics[f"retrieve/{direction}/r{cut}"], metrics[f"retrieve/chance/r{cut}"]
+            rows.append(Row("retrieve", f"{words}, R@{cut}", f"{score:.3f}", f"{chance:.3f} chance", remark))
+        rank, chance = metrics[f"retrieve/{direction}/median_rank"], metrics["retrieve/chance/median_rank"]
+        rows.append(Row("retrieve", f"{words}, median rank", f"{rank:g}", f"{chance:g} chance"))
+        remark = "" if details["vectors"] == "contrastive head" else "no contrastive head"
+    return rows
+
+
+def _regenerate_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
+    rows = []
+    for ratio, by_scale in details["ratios"].items():
+        finest = by_scale["1"]
+        for name, unit, digits in (("psnr", " dB", 2), ("ssim", "", 3), ("mae", "", 4)):
+            values = {method: f"{finest[method][name]:.{digits}f}" for method in ("model", "mean", "telea")}
+            remark = ""
+            if name == "psnr" and "pairs" in finest:
+                pairs = finest["pairs"]
+                remark = f"pairs: {pairs['without']['psnr']:.2f} alone, {pairs['with_report']['psnr']:.2f} with the report"
+            baseline = f"{values['telea']}{unit} Telea, {values['mean']}{unit} mean"
+            rows.append(Row("regenerate", f"{name.upper()}, {ratio} % hidden", values["model"] + unit, baseline, remark))
+    return rows
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,155 @@
+"""Evaluate one committed step of a run: claim it, run the tasks, write the results once.
+
+RUN_DIR/evals/step-00001000/
+    claim           who is at it
+    figures/        pictures
+    results.json    {"step": 1000, "metrics": {"classify/auroc": 0.81, ...}, "details": {...}, "seconds": 21.4}
+"""
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from cxrpt.checkpoint.export import Exported, load_exported
+from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
+from cxrpt.config import RunConfig, load_config
+from cxrpt.errors import InputError
+from cxrpt.eval.claim import claimed
+from cxrpt.eval.classify import classify
+from cxrpt.eval.regenerate import regenerate
+from cxrpt.eval.retrieve import retrieve
+from cxrpt.eval.samples import CannotRunError, SplitFolder, open_split, require_split
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, force: bool = False) -> Path:
+    """Evaluate one step of a run.
+
+    Args:
+        run_dir: the run's directory, wherever it lies now; relative paths of its sources start at the working directory.
+        step: a committed step; None takes the newest.
+        split: what is scored, instead of the run's `eval.split`; its results lie beside the run's own.
+        force: evaluate again where there are results.
+
+    Returns:
+        The results file, which is `results.json` for the run's own split and `results-<split>.json` for another.
+
+    Raises:
+        InputError: no run directory, no such step, no such split, or another process is evaluating the step.
+    """
+    if not (run_dir / "config.yaml").is_file():
+        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
+    config = load_config(run_dir / "config.yaml")
+    step = _choose_step(run_dir, step)
+    folder = run_dir / "evals" / f"step-{step:08d}"
+    own_split, split = config.eval.split, split or config.eval.split
+    if split not in ("val", "test"):
+        raise InputError(f"split {split!r}: must be val or test")
+    suffix = "" if split == own_split else f"-{split}"
+    results = folder / f"results{suffix}.json"
+    if results.exists() and not force:
+        return results
+    with claimed(folder):
+        # Retention withdraws COMMITTED and then looks for claims: one of the two sees the other.
+        if not (step_folder(run_dir, step) / COMMITTED).exists():
+            raise InputError(f"step {step} was removed just now; committed are {committed_steps(run_dir)}")
+        if results.exists() and not force:
+            return results
+        began = time.monotonic()
+        with threads(config.eval.threads):
+            exported = load_exported(step_folder(run_dir, step))
+            metrics, details = run_tasks(config, exported, split, folder / f"figures{suffix}")
+        fields = {"step": step, "metrics": metrics, "details": details, "seconds": round(time.monotonic() - began, 3)}
+        _write_once(results, fields)
+    return results
+
+
+def _choose_step(run_dir: Path, step: int | None) -> int:
+    steps = committed_steps(run_dir)
+    if not steps:
+        raise InputError(f"{run_dir} has no committed checkpoint yet: evaluate it after train.checkpoint_every steps")
+    if step is None:
+        return steps[-1]
+    if step not in steps:
+        raise InputError(f"step {step} has no committed checkpoint; committed are {', '.join(map(str, steps))}")
+    return step
+
+
+def run_tasks(config: RunConfig, exported: Exported, split: str, figures: Path) -> tuple[dict[str, float], dict[str, Any]]:
+    """Run the tasks of the configuration; one that has nothing to run on gives its reason instead of numbers."""
+    folders = {name: open_split(config.data.sources, name) for name in dict.fromkeys(("train", "val", split))}
+    require_split(folders[split], config.data.sources, split)
+    exported.model.to(_device(config.engine.device))
+    metrics: dict[str, float] = {}
+    details: dict[str, Any] = {}
+    for task in config.eval.tasks:
+        began = time.monotonic()
+        try:
+            found, about = _run_task(task, config, exported, folders, split, figures)
+        except CannotRunError as reason:
+            found, about = {}, {"skipped": str(reason)}
+        metrics |= {name: value for name, value in found.items() if math.isfinite(value)}
+        details[task] = about | {"seconds": round(time.monotonic() - began, 3)}
+        log.info("%s: %s", task, about.get("skipped", f"{details[task]['seconds']:.1f} s"))
+    return metrics, details
+
+
+def _run_task(
+    task: str, config: RunConfig, exported: Exported, folders: dict[str, list[SplitFolder]], split: str, figures: Path
+) -> tuple[dict[str, float], dict[str, Any]]:
+    if task == "classify":
+        return classify(exported, folders, split, config.eval)
+    if task == "retrieve":
+        return retrieve(exported, folders, split, config.eval)
+    assert task == "regenerate", "checked with the configuration"
+    if config.objective.mvm_weight == 0:
+        raise CannotRunError("the run did not learn to regenerate (objective.mvm_weight=0)")
+    return regenerate(exported, folders, split, config.eval, figures)
+
+
+def _device(wanted: str) -> torch.device:
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Give torch, OpenCV, BLAS and OpenMP `number` CPU threads, 0 for all this process may use; then what they had."""
+    number = number or len(os.sched_getaffinity(0))
+    before, before_cv = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(number)
+    cv2.setNumThreads(number)
+    try:
+        with threadpool_limits(number):
+            yield
+    finally:
+        torch.set_num_threads(before)
+        cv2.setNumThreads(before_cv)
+
+
+def _write_once(path: Path, fields: dict[str, Any]) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with draft.open("w") as file:
+        file.write(json.dumps(_finite(fields), indent=1, allow_nan=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+
+
+def _finite(value: Any) -> Any:
+    """The same tree with None for numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

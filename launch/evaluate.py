@@ -1,0 +1,27 @@
+"""`cxrpt evaluate`: the downstream tasks on one checkpoint of a run."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cxrpt.eval.report import summary_table
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    step: Annotated[int | None, typer.Option(help="Committed step; the newest without it.")] = None,
+    split: Annotated[str | None, typer.Option(help="val or test, instead of the run's eval.split.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Evaluate again where there are results.")] = False,
+) -> None:
+    """Classify, retrieve and regenerate with one checkpoint; every score stands beside its baseline.
+
+    Example: cxrpt evaluate runs/demo --step 400
+    """
+    from cxrpt.eval.worker import evaluate_step
+
+    results = evaluate_step(run, step, split=split, force=force)
+    Console().print(summary_table(json.loads(results.read_text())))
+    typer.echo(f"results: {results}")
