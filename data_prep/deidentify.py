@@ -124,7 +124,7 @@ def _with_initial(text: str, word: re.Match) -> Span:
 
 def _stands_as_name(text: str, word: re.Match, shouting: bool) -> bool:
     """A plain word that is also a known name: taken for the name where its capital is not owed to a sentence or a heading."""
-    if shouting or not word.group()[0].isupper():
+    if shouting or not word.group()[0].isupper() or (word.group().isupper() and len(word.group()) <= 3):
         return False
     before = text[: word.start()].rstrip(" \t")
     return bool(before) and before[-1] not in ".:;!?\n-*•)" and not before[-1].isdigit()

@@ -47,6 +47,8 @@ PLAIN_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
+    in an no as is it at so to by on or of he she we my me us do go be am and but for not with from has had are was his her its
+    can mm cm ml pa ap ct mr lat the this that than there what when who how all any one two ten both each few more most same see
     long small short large little young old hill wood woods field fields rice stone waters white black brown gray
     grey green may will mark marks grant drew frank chase hope faith grace joy dawn rose stead day days night king
     price bell ball case cross bond banks fall falls ford park parks pool post power powers reed rush sharp shaw

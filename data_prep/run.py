@@ -78,7 +78,11 @@ def build(settings: BuildSettings, console: Console | None = None) -> BuildSumma
     work = _claim(folder, identity)
     try:
         with _locked(work):
-            return _run(settings, source, pseudonyms, identity, console or Console(stderr=True))
+            try:
+                return _run(settings, source, pseudonyms, identity, console or Console(stderr=True))
+            except InputError:
+                _forget_unbegun(work)
+                raise
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -160,6 +164,13 @@ def _claim(folder: Path, identity: dict[str, Any]) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     write_file(note, json.dumps(identity).encode())
     return work
+
+
+def _forget_unbegun(work: Path) -> None:
+    """Give the folder back where nothing was made yet, so that a mended command is not taken for another build."""
+    if next(work.glob("part-*.json"), None) is None and not (work.parent / LEDGER).exists():
+        shutil.rmtree(work)
+        work.parent.rmdir()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from cxrpt.data.sample import SPLITS, Kind
 from cxrpt.data.shards import ShardReader
 from cxrpt.errors import InputError
 from data_prep.run import build, explain
+from data_prep.sources.hospital import HospitalOptions
 from data_prep.verify import verify_shards
 
 
@@ -234,6 +235,14 @@ def test_only_the_owner_of_a_folder_may_build_in_it(tmp_path):
         build(made.settings(src, src / "out"))
     with pytest.raises(InputError, match="must not travel"):
         build(made.settings(src, tmp_path / "o2", key_file=tmp_path / "o2" / "key"))
+
+
+def test_a_mended_command_is_not_taken_for_another_build(tmp_path):
+    src = made.hospital(tmp_path / "src", 1)
+    wrong = made.table(tmp_path / "wrong.csv", [{"a": "1", "b": "2"}])
+    with pytest.raises(InputError, match="accession_number"):
+        build(made.settings(src, tmp_path / "out", hospital=HospitalOptions(reports=wrong)))
+    assert build(made.settings(src, tmp_path / "out")).kept
 
 
 @pytest.mark.parametrize(

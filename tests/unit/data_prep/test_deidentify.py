@@ -58,7 +58,8 @@ def test_triggers_stay_and_values_go(text, expected):
 
 MEDICINE = """Kerley B lines. Hodgkin lymphoma, non-Hodgkin's lymphoma. Swan-Ganz catheter tip in the right pulmonary artery.
 Hill-Sachs lesion. A 3 x 4 cm mass in the right upper lobe; 3.5.2 classification. Nodule of 1.2 cm, 12 mm from the hilum at T12.
-Ratio 3/4 of the width. 2 views of the chest. Grade 2/6 murmur. BNP 2000 pg. 1500 mL of fluid. May represent atelectasis. Dobhoff tube.
+Ratio 3/4 of the width. 2 views of the chest. Grade 2/6 murmur. BNP 2000 pg. 1500 mL of fluid. May represent atelectasis.
+Dobhoff tube.
 SpO2 92% on 4 L. The patient is 45 years old.
 Status post CABG x 4. PA and lateral views. ARDS, COVID-19, IM-0001. No PTX.
 Right-sided PICC line. Ghon complex. Marfan syndrome. March fracture. Elevated BNP."""
@@ -70,7 +71,10 @@ def test_medicine_stays_word_for_word():
 
 @pytest.mark.parametrize("name", ["Hodgkin^Thomas", "Hill^Ann", "Swan^Peter", "Kerley^P", "Long^Mary", "Marfan^A", "Small^Joe"])
 def test_medicine_stays_whoever_the_patient_is(name):
-    text = "Hodgkin lymphoma. Hill-Sachs lesion. Swan-Ganz catheter. Kerley B lines. Marfan syndrome. A long tube, small right effusion."
+    text = (
+        "Hodgkin lymphoma. Hill-Sachs lesion. "
+        "Swan-Ganz catheter. Kerley B lines. Marfan syndrome. Long tube, small right effusion."
+    )
     assert scrub(text, Identifiers(names=(name,))) == text
 
 
@@ -87,6 +91,7 @@ def test_medicine_stays_whoever_the_patient_is(name):
         ("O'Neil^Pat", "Patient O'Neil has", "Patient ___ has"),
         ("Müller-Lüdenscheidt^Jörg", "Frau Müller und Lüdenscheidt", "Frau ___ und ___"),
         ("Long^Mary", "The tube is long. We told Long that", "The tube is long. We told ___ that"),
+        ("In^An", "An effusion in the PA view. Asked An In again.", "An effusion in the PA view. Asked ___ again."),
         ("Long^Mary", "Mary Long has a long tube", "___ has a long tube"),
     ],
 )

@@ -294,7 +294,8 @@ def test_a_folder_that_is_not_nih14(tmp_path):
 
 XML = """<?xml version="1.0" encoding="utf-8"?><eCitation><uId id="CXR{n}"/><MedlineCitation><Article><Abstract>
 <AbstractText Label="COMPARISON"></AbstractText><AbstractText Label="INDICATION">XXXX-year-old &amp;amp; cough</AbstractText>
-<AbstractText Label="FINDINGS">{findings}</AbstractText><AbstractText Label="IMPRESSION"/></Abstract></Article></MedlineCitation>
+<AbstractText Label="FINDINGS">{findings}</AbstractText><AbstractText Label="IMPRESSION"/></Abstract>
+</Article></MedlineCitation>
 <MeSH><major>{major}</major></MeSH>{images}</eCitation>"""
 
 
