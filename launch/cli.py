@@ -10,6 +10,7 @@ import typer
 
 from cxrpt.errors import InputError
 from launch.demo import demo
+from launch.evaluate import evaluate
 from launch.metrics import metrics
 from launch.prep import prep_app, verify
 from launch.pretrain import plan, pretrain
@@ -32,6 +33,7 @@ app.command()(verify)
 app.command()(tokenizer)
 app.command()(plan)
 app.command()(pretrain)
+app.command()(evaluate)
 app.command()(metrics)
 
 

@@ -17,6 +17,22 @@ def normalise_pixels(patches_PE: Tensor) -> Tensor:
     return (patches_PE.float() / 255 - PIXEL_MEAN) / PIXEL_STD
 
 
+def sine_positions(grid: int, width: int) -> Tensor:
+    """Sines and cosines of row and column at geometric wave lengths (Vaswani et al., 2017, in two dimensions).
+
+    Positions that start at random and small drown in the content of visible patches.
+
+    Returns:
+        (grid ** 2, width) fp32 in -1..1; what four times the wave lengths do not fill is zero.
+    """
+    waves = width // 4
+    frequency = 10_000.0 ** (-torch.arange(waves, dtype=torch.float64) / waves)
+    angles = torch.arange(grid, dtype=torch.float64)[:, None] * frequency
+    line = torch.cat([angles.sin(), angles.cos()], 1)
+    plane = torch.cat([line[:, None].expand(-1, grid, -1), line[None].expand(grid, -1, -1)], 2).flatten(0, 1)
+    return F.pad(plane, (0, width - 4 * waves)).float()
+
+
 class ImageEmbedding(nn.Module):
     """One-channel patches to rows; hidden patches become one learned row."""
 
@@ -25,10 +41,10 @@ class ImageEmbedding(nn.Module):
         self.grid = grid
         self.patch = nn.Linear(patch_size**2, width)
         self.mask = nn.Parameter(torch.zeros(width))
-        self.position = nn.Parameter(torch.zeros(grid * grid, width))
+        self.position = nn.Parameter(sine_positions(grid, width))
         self.modality = nn.Parameter(torch.zeros(width))
         self.summary = nn.Parameter(torch.zeros(width))
-        for parameter in (self.mask, self.position, self.modality, self.summary):
+        for parameter in (self.mask, self.modality, self.summary):
             nn.init.trunc_normal_(parameter, std=0.02)
 
     def positions(self, grid: int) -> Tensor:
