@@ -41,8 +41,8 @@ def demo(
     began = time.monotonic()
     exercise = _synthetic(out, studies) if real is None else _samples(out, real)
     shards, tokenizer, run = out / "shards", out / "tokenizer.model", out / "runs" / exercise.config.stem
-    for words in exercise.preparations:
-        _cxrpt(*words)
+    for preparation in exercise.preparations:
+        _cxrpt(*preparation)
     _cxrpt("verify", str(shards))
     if not tokenizer.exists():
         folders = [str(shards / name) for name in exercise.with_texts]
