@@ -158,6 +158,8 @@ class EvalConfig:
     """Pictures whose hidden patches are regenerated, at every ratio."""
     mask_ratios: list[float] = field(default_factory=lambda: [0.15, 0.5, 0.75])
     """Shares of the patches that are hidden for regeneration."""
+    untrained_baseline: bool = True
+    """Also probe the network with fresh weights; doubles the time that features take."""
     batch: int = 64
     threads: int = 0
     """CPU threads; 0 takes all."""

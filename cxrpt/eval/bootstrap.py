@@ -19,6 +19,10 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        return self.low, self.high
+
 
 def weighted_auroc(truth_N: np.ndarray, scores_N: np.ndarray, weights_BN: np.ndarray) -> np.ndarray:
     """Area under the ROC curve for each row of weights; ties count half.

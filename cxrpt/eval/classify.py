@@ -1,4 +1,4 @@
-"""Findings by a linear probe on frozen features, beside the same probe on reduced pixels.
+"""Findings by a linear probe on frozen features, beside the same probe on reduced pixels and on an untrained network.
 
 train features, labels ─► standardise ─► one logistic regression a class ─► scores of the test images ─► AUROC
 
@@ -15,19 +15,23 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from cxrpt.checkpoint.export import Exported
 from cxrpt.config import EvalConfig
-from cxrpt.eval.bootstrap import Interval, auroc, interval, patient_draws, weighted_auroc
-from cxrpt.eval.features import IMAGE_POOLING, THUMBNAIL, ImageFeatures, image_features, labelled_sources
+from cxrpt.eval.bootstrap import auroc, interval, patient_draws, weighted_auroc
+from cxrpt.eval.features import IMAGE_POOLING, THUMBNAIL, ImageFeatures, image_features, labelled_sources, untrained
 from cxrpt.eval.samples import CannotRunError, SplitFolder
 
 MIN_OF_EACH = 5
 """A class needs at least this many positives and negatives in train and in the split that is scored."""
 
-C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 _FOLDS = 3
 _MAX_ITERATIONS = 500
+
+_SMALL_BYTES = 2**26
+"""Matrices below this are fitted on one thread: threads gain nothing there, and lose much where cores are shared."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,9 @@ def classify(
     if not labelled.get("train") or not labelled[split]:
         raise CannotRunError(f"no labels in {'train' if not labelled.get('train') else split}")
     limits = {"train": config.max_train_images}
+    control = untrained(exported) if config.untrained_baseline else None
     features = {
-        name: image_features(exported, labelled[name], limits.get(name, config.max_images), config.batch)
+        name: image_features(exported, labelled[name], limits.get(name, config.max_images), config.batch, control)
         for name in dict.fromkeys(("train", "val", split))
         if labelled.get(name)
     }
@@ -76,7 +81,7 @@ def classify(
     # When val itself is scored, it must not choose C.
     chooser = features.get("val") if split != "val" else None
     scores, chosen = {}, {}
-    for kind in ("model", "pixels"):
+    for kind in train.features:
         choose_on = _labelled(chooser, classes, kind) if chooser else None
         scores[kind], chosen[kind] = probe(_labelled(train, classes, kind), choose_on, _labelled(test, classes, kind))
     metrics, report = score(test, classes, scores)
@@ -86,7 +91,7 @@ def classify(
         "probe": "logistic regression on standardised features, one C for all classes",
         "C": {kind: chosen[kind][0] for kind in chosen},
         "C_chosen_on": {kind: chosen[kind][1] for kind in chosen},
-        "baseline": f"the same probe on {THUMBNAIL} x {THUMBNAIL} pixels; chance is 0.5",
+        "baselines": f"the same probe on {THUMBNAIL} x {THUMBNAIL} pixels and on the network with fresh weights; chance 0.5",
         "interval": "95 %, bootstrap over patients",
         "train_images": len(train),
         "images": len(test),
@@ -132,20 +137,20 @@ def fit_and_score(train: Labelled, features_NF: np.ndarray, grid: tuple[float, .
     scaler = StandardScaler().fit(train.features_NF)
     known_features, new_features = scaler.transform(train.features_NF), scaler.transform(features_NF)
     scores = np.full((len(grid), len(features_NF), train.labels_NC.shape[1]), np.nan)
-    for number, column in enumerate(train.labels_NC.T):
-        known = column >= 0
-        if not _has_both(column):
-            continue
-        # From strong to weak regularisation, each from the solution before.
-        model = LogisticRegression(max_iter=_MAX_ITERATIONS, warm_start=True)
-        for place, strength in enumerate(grid):
-            model.set_params(C=strength)
-            with warnings.catch_warnings():
-                # A weakly regularised fit that stops early is still a probe, and C is chosen by what it scores.
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(known_features[known], column[known])
-            scores[place, :, number] = model.decision_function(new_features)
+    with threadpool_limits(1 if known_features.nbytes < _SMALL_BYTES else None), warnings.catch_warnings():
+        # A weakly regularised fit that stops early is still a probe, and C is chosen by what it scores.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for number, column in enumerate(train.labels_NC.T):
+            if _has_both(column):
+                known = column >= 0
+                scores[:, :, number] = _fit_class(known_features[known], column[known], new_features, grid)
     return scores
+
+
+def _fit_class(features_NF: np.ndarray, truth_N: np.ndarray, new_NF: np.ndarray, grid: tuple[float, ...]) -> np.ndarray:
+    """(len(grid), new) log-odds of one class, from strong to weak regularisation, each from the solution before."""
+    model = LogisticRegression(max_iter=_MAX_ITERATIONS, warm_start=True)
+    return np.stack([model.set_params(C=strength).fit(features_NF, truth_N).decision_function(new_NF) for strength in grid])
 
 
 def mean_auroc(labels_NC: np.ndarray, scores_NC: np.ndarray) -> float:
@@ -186,7 +191,7 @@ def score(test: ImageFeatures, classes: list[str], scores: dict[str, np.ndarray]
     Args:
         test: labels, patients and sources of the images.
         classes: names of the columns of the scores.
-        scores: (images, classes) of the probe on the model's features ("model") and on pixels ("pixels").
+        scores: (images, classes) by what the probe saw: "model", and baselines.
     """
     labels_NC = _label_matrix(test.labels, classes)
     draws_BN = patient_draws(test.patients)
@@ -199,7 +204,8 @@ def score(test: ImageFeatures, classes: list[str], scores: dict[str, np.ndarray]
         found = _score_rows(labels_NC, scores, draws_BN, sources == source, classes)
         if found["classes"]:
             by_source[source] = found
-            metrics |= {f"classify/{source}/{name}": found["mean"][name] for name in ("auroc", "auroc_pixels")}
+            names = (_auroc_name(kind) for kind in scores)
+            metrics |= {f"classify/{source}/{name}": found["mean"][name] for name in names}
     return metrics, {"mean": everything["mean"], "classes": everything["classes"], "institutions": by_source}
 
 
@@ -208,38 +214,33 @@ def _score_rows(
 ) -> dict[str, Any]:
     """AUROC of chosen rows: by class, and means over the classes that have enough of both."""
     found: dict[str, dict[str, float]] = {}
-    drawn: dict[str, list[np.ndarray]] = {"model": [], "pixels": []}
+    drawn: dict[str, list[np.ndarray]] = {kind: [] for kind in scores}
     for number, name in enumerate(classes):
         truth = labels_NC[:, number]
         known = rows & (truth >= 0)
         positives, negatives = int((truth[known] == 1).sum()), int((truth[known] == 0).sum())
         if min(positives, negatives) < MIN_OF_EACH:
             continue
-        values = {kind: auroc(truth[known], scores[kind][known, number]) for kind in drawn}
         for kind, kept in drawn.items():
             kept.append(weighted_auroc(truth[known], scores[kind][known, number], draws_BN[:, known]))
+        values = {_auroc_name(kind): auroc(truth[known], scores[kind][known, number]) for kind in scores}
         limits = interval(drawn["model"][-1])
-        found[name] = {
-            "auroc": values["model"], "low": limits.low, "high": limits.high,
-            "auroc_pixels": values["pixels"], "positives": positives, "negatives": negatives,
-        }  # fmt: skip
+        found[name] = values | {"low": limits.low, "high": limits.high, "positives": positives, "negatives": negatives}
     if not found:
         return {"mean": {}, "classes": {}}
     means = {kind: _mean_of_draws(kept) for kind, kept in drawn.items()}
-    limits, gain = interval(means["model"]), interval(means["model"] - means["pixels"])
-    mean = {
-        "auroc": float(np.mean([one["auroc"] for one in found.values()])),
-        "auroc_low": limits.low,
-        "auroc_high": limits.high,
-        "auroc_pixels": float(np.mean([one["auroc_pixels"] for one in found.values()])),
-        **_gain(gain),
-    }
+    mean = {name: float(np.mean([one[name] for one in found.values()])) for name in map(_auroc_name, scores)}
+    mean |= dict(zip(("auroc_low", "auroc_high"), interval(means["model"]).ends, strict=True))
+    for kind in scores:
+        if kind != "model":
+            # By the same draws, so that what is common to both cancels.
+            low, high = interval(means["model"] - means[kind]).ends
+            mean |= {f"gain_over_{kind}_low": low, f"gain_over_{kind}_high": high}
     return {"mean": mean, "classes": found}
 
 
-def _gain(limits: Interval) -> dict[str, float]:
-    """The interval of how much the model's features gain over pixels, by the same draws."""
-    return {"gain_over_pixels_low": limits.low, "gain_over_pixels_high": limits.high}
+def _auroc_name(kind: str) -> str:
+    return "auroc" if kind == "model" else f"auroc_{kind}"
 
 
 def _mean_of_draws(kept: list[np.ndarray]) -> np.ndarray:
@@ -248,8 +249,7 @@ def _mean_of_draws(kept: list[np.ndarray]) -> np.ndarray:
 
 
 def _labelled(features: ImageFeatures, classes: list[str], kind: str) -> Labelled:
-    matrix = features.features_IF if kind == "model" else features.pixels_IF
-    return Labelled(matrix, _label_matrix(features.labels, classes), features.patients)
+    return Labelled(features.features[kind], _label_matrix(features.labels, classes), features.patients)
 
 
 def _label_matrix(labels: list[dict[str, int]], classes: list[str]) -> np.ndarray:

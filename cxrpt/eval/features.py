@@ -5,6 +5,7 @@ chosen samples ─► plain examples ─► pack ─► states (N, D) ─► mea
 Legend of shapes: I images, X texts, D width, F features, P patches of an image.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,11 +23,14 @@ from cxrpt.data.example import Example
 from cxrpt.data.sample import Kind, SampleMeta
 from cxrpt.data.shards import BadSampleError, RawSample
 from cxrpt.eval.samples import Place, SplitFolder, choose, plain_example, read, square_image, text_tokens, wording
+from cxrpt.model.pretrain import PretrainModel
 
 THUMBNAIL = 16
 """Side of the reduced pictures that the pixel baseline sees."""
 
 IMAGE_POOLING = "mean of patch states, joined to the summary state"
+"""Means over regions of the picture score higher, but nearly as high without any training: they let the place of
+pixels through. What is wanted is what training has put into the states."""
 
 WITH_IMAGE = (Kind.PAIR, Kind.IMAGE)
 
@@ -37,9 +41,9 @@ T = TypeVar("T")
 class ImageFeatures:
     """Features of labelled images; row n of every field belongs to one image."""
 
-    features_IF: np.ndarray
-    pixels_IF: np.ndarray
-    """(images, THUMBNAIL ** 2) float32 in 0..1, for the baseline."""
+    features: dict[str, np.ndarray]
+    """(images, F) float32 by what made them: "model", "pixels" (reduced, THUMBNAIL ** 2 of them, in 0..1) and, if it was
+    asked for, "untrained" (the same network with fresh weights)."""
     sources: list[str]
     patients: list[str]
     labels: list[dict[str, int]]
@@ -101,29 +105,39 @@ def labelled_sources(folders: list[SplitFolder], look_at: int = 200) -> list[Spl
     return found
 
 
+def untrained(exported: Exported, seed: int = 0) -> Exported:
+    """The same network with fresh weights: what its features are worth shows what is owed to its shape alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = PretrainModel(exported.model.shape).eval()
+    return dataclasses.replace(exported, model=fresh.to(exported.model.mlm_bias.device))
+
+
 @torch.inference_mode()
-def image_features(exported: Exported, folders: list[SplitFolder], limit: int, batch_size: int) -> ImageFeatures:
-    """Features of at most `limit` images of the folders, those with labels, and their reduced pixels."""
+def image_features(
+    exported: Exported, folders: list[SplitFolder], limit: int, batch_size: int, control: Exported | None = None
+) -> ImageFeatures:
+    """Features of at most `limit` images of the folders, those with labels, by the model, a control, and as pixels."""
     bad: Counter[str] = Counter()
-    features, pixels, metas, sources = [], [], [], []
-    labelled = _decoded(exported, choose(folders, WITH_IMAGE, limit), bad)
-    for batch in batches_of(labelled, batch_size):
-        examples = [plain_example(image, None, exported.model.shape.patch_size) for _, _, image in batch]
-        features.append(pooled_images(*run_model(exported, examples)).float().cpu().numpy())
-        for place, meta, image in batch:
-            small = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
-            pixels.append(small.ravel().astype(np.float32) / 255)
-            metas.append(meta)
-            sources.append(place.source)
+    models = {"model": exported} | ({"untrained": control} if control else {})
     width = 2 * exported.model.shape.width
-    return ImageFeatures(
-        np.concatenate(features) if features else np.empty((0, width), np.float32),
-        np.stack(pixels) if pixels else np.empty((0, THUMBNAIL**2), np.float32),
-        sources,
-        [meta.patient for meta in metas],
-        [meta.labels for meta in metas],
-        bad,
-    )
+    rows = {name: [np.empty((0, width), np.float32)] for name in models}
+    rows["pixels"] = [np.empty((0, THUMBNAIL**2), np.float32)]
+    metas, sources = [], []
+    for batch in batches_of(_decoded(exported, choose(folders, WITH_IMAGE, limit), bad), batch_size):
+        examples = [plain_example(image, None, exported.model.shape.patch_size) for _, _, image in batch]
+        for name, one in models.items():
+            rows[name].append(pooled_images(*run_model(one, examples)).float().cpu().numpy())
+        rows["pixels"].append(np.stack([_thumbnail(image) for _, _, image in batch]))
+        metas += [meta for _, meta, _ in batch]
+        sources += [place.source for place, _, _ in batch]
+    features = {name: np.concatenate(parts) for name, parts in rows.items()}
+    return ImageFeatures(features, sources, [meta.patient for meta in metas], [meta.labels for meta in metas], bad)
+
+
+def _thumbnail(image: np.ndarray) -> np.ndarray:
+    small = cv2.resize(image, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return small.ravel().astype(np.float32) / 255
 
 
 def _decoded(exported: Exported, places: list[Place], bad: Counter[str]) -> Iterator[tuple[Place, SampleMeta, np.ndarray]]:

@@ -51,11 +51,11 @@ def _classify_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[R
         if name == "all":
             remark += f", {details['images']} images, {details['patients']} patients"
         score = f"{mean['auroc']:.3f} [{_number(mean['auroc_low'])}, {_number(mean['auroc_high'])}]"
-        rows.append(Row("classify", f"mean AUROC, {name}", score, f"{mean['auroc_pixels']:.3f} pixels, 0.5 chance", remark))
+        rows.append(Row("classify", f"mean AUROC, {name}", score, f"{_baselines(mean)}, 0.5 chance", remark))
     for name, one in details["classes"].items():
         score = f"{one['auroc']:.3f} [{_number(one['low'])}, {_number(one['high'])}]"
         remark = f"{one['positives']} of {one['positives'] + one['negatives']} positive"
-        rows.append(Row("classify", f"AUROC {name}", score, f"{one['auroc_pixels']:.3f} pixels", remark))
+        rows.append(Row("classify", f"AUROC {name}", score, _baselines(one), remark))
     if details["left_out"]:
         rows.append(Row("classify", "left out", "", "", f"too few to score: {', '.join(details['left_out'])}"))
     return rows
@@ -88,6 +88,11 @@ def _regenerate_rows(details: dict[str, Any], metrics: dict[str, float]) -> list
             baseline = f"{values['telea']}{unit} Telea, {values['mean']}{unit} mean"
             rows.append(Row("regenerate", f"{name.upper()}, {ratio} % hidden", values["model"] + unit, baseline, remark))
     return rows
+
+
+def _baselines(values: dict[str, float]) -> str:
+    kinds = [kind for kind in ("pixels", "untrained") if f"auroc_{kind}" in values]
+    return ", ".join(f"{values[f'auroc_{kind}']:.3f} {kind}" for kind in kinds)
 
 
 def _number(value: float | None) -> str:

@@ -124,9 +124,9 @@ def _device(wanted: str) -> torch.device:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Give torch, OpenCV, BLAS and OpenMP `number` CPU threads, 0 for all this process may use; then what they had."""
-    number = number or len(os.sched_getaffinity(0))
+    """Give torch, OpenCV, BLAS and OpenMP `number` CPU threads, 0 for as many as torch has; then what they had."""
     before, before_cv = torch.get_num_threads(), cv2.getNumThreads()
+    number = number or before
     torch.set_num_threads(number)
     cv2.setNumThreads(number)
     try:
