@@ -3,10 +3,11 @@
     "Mr. John SMITH (MRN 123456), seen 3/4/2021. Hodgkin lymphoma."
     "___ (___), seen ___. Hodgkin lymphoma."
 
-Names that the header knows are removed wherever they stand as a word, but for two cases: within an eponym
-("Hill-Sachs" of a patient Hill), and where a name that is also a plain word of reports ("long", "small") stands as such.
-Patterns need a trigger (a title, a label, the shape of a date), so that disease names survive. What neither the header nor
-a pattern knows is not found: an unannounced name of a relative stays. See PS3.15 Annex E on the limits of text cleaning.
+Names that the header knows, or that the report itself announces ("Patient Name: ...", "signed by ..."), are removed wherever
+they stand as a word, but for two cases: within an eponym ("Hill-Sachs" of a patient Hill), and where a name that is also a
+plain word of reports ("long", "small") stands as such. Patterns need a trigger (a title, a label, the shape of a date), so that
+disease names survive. What neither the header, nor the report's own labels, nor a pattern knows is not found: an unannounced
+name of a relative stays. See PS3.15 Annex E on the limits of text cleaning.
 """
 
 import datetime
@@ -17,7 +18,7 @@ from functools import lru_cache
 from cxrpt.data.sample import DEID_TOKEN
 from data_prep.eponyms import EPONYM, PLAIN_WORDS
 from data_prep.inputs import Identifiers
-from data_prep.patterns import PATTERNS, TITLE_BEFORE
+from data_prep.patterns import NAMED_PERSONS, PATTERNS, TITLE_BEFORE
 
 _BETWEEN = re.compile(r"[ \t]*[,^]?[ \t]*")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
@@ -28,10 +29,16 @@ Span = tuple[int, int]
 def scrub(text: str, known: Identifiers) -> str:
     """The text with `___` in place of everything found, line breaks normalised, control characters dropped."""
     text = "".join(char for char in text.replace("\r\n", "\n").replace("\r", "\n") if char in "\n\t" or char.isprintable())
+    known += Identifiers(names=_announced(text))
     kept = [match.span() for match in EPONYM.finditer(text) if not TITLE_BEFORE.search(text[: match.start()])]
     spans = [span for span in _known_spans(text, known) if not any(_overlap(span, eponym) for eponym in kept)]
     spans += _pattern_spans(text)
     return _replace(text, spans)
+
+
+def _announced(text: str) -> tuple[str, ...]:
+    """Names that the report gives itself, in its head or under its signature; they often come again without a title."""
+    return tuple(match["name"] for pattern in NAMED_PERSONS for match in pattern.finditer(text))
 
 
 def _known_spans(text: str, known: Identifiers) -> Iterator[Span]:

@@ -82,6 +82,9 @@ _PERSONS = (
     rf"\b{_NAMES}(?:,[ \t]*|[ \t]+)(?-i:M\.?D\b\.?|D\.O\.|MBBS|FRCR|R\.N\.|RN\b|PA-C\b|NP\b|Ph\.?D\b\.?)",
     rf"\b(?P<keep>{_DID}[ \t]+(?:by|to|with)[ \t]*:?[ \t]+){_NAMES}",
     rf"\b(?P<keep>{_ROLES}[ \t]*:[ \t]*){_NAMES}",
+    # A person by place in the sentence: "Patient Jane Roe, DOB ..."
+    rf"\b(?P<keep>(?-i:[Pp]atient|PATIENT|Pt\.?)[ \t]+){_NAMES}(?=[ \t]*[,(;][ \t]*(?:dob|d\.o\.b\.|date of birth|born|mrn|"
+    r"patient id|\d{1,3}[ -]?(?:y/?o|years?)|aged?)\b)",
 )
 _OLD_AGES = (
     r"\b(?:9\d|1[01]\d|120)(?=[ \t-]*(?:years?|yrs?|yo\b|y/o|y\.o\.|y\b|year-old|[mf]\b))",
@@ -89,6 +92,15 @@ _OLD_AGES = (
 )
 _TOKENS = (r"\[\*\*.*?\*\*\]", r"(?-i:X{4,})")
 """What other data sets put in place of identifiers."""
+
+NAMED_PERSONS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"\b(?:patient name|name of patient|patient|name)[ \t]*:[ \t]*(?P<name>{_NAMES})",
+        rf"\b(?:{_DID}[ \t]+by|{_ROLES}[ \t]*:|{_TITLES}\b\.?)[ \t:]*(?:{_TITLES}\b\.?[ \t]+)?(?P<name>{_NAMES})",
+    )
+)
+"""Where a report itself says who somebody is: the group `name` may stand anywhere else in it without a trigger."""
 
 PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE) for pattern in (*_TOKENS, *_DATES, *_REACH, *_NUMBERS, *_PLACES, *_PERSONS, *_OLD_AGES)

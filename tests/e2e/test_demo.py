@@ -69,7 +69,8 @@ def test_no_canary_in_any_output_log_or_record(demo):
     present = [mark for mark in marks if mark.encode() in exported]
     assert len(present) > 20, "the canaries are not in the export: the test would prove nothing"
     looked_at = 0
-    for path in [p for p in out.rglob("*") if not p.is_relative_to(out / "export")]:
+    # Beside the export only the map that resolves ledger hashes may name its files: it lies outside the output, mode 0600.
+    for path in [p for p in out.rglob("*") if not p.is_relative_to(out / "export") and not p.match("shards.*.paths.jsonl")]:
         names = str(path.relative_to(out)).lower()
         content = path.read_bytes().lower() if path.is_file() else b""
         looked_at += path.is_file()
@@ -114,7 +115,7 @@ def test_a_truncated_tar_is_named_by_verify_and_by_pretrain(demo):
 def test_an_output_that_holds_another_build_is_refused(demo):
     out, _ = demo
     said = cxrpt("prep", "hospital", out / "export/south", "--out", out / "shards", "--institution", "north", code=2)
-    assert len(said.strip().splitlines()) <= 3 and "another build" in said.lower()
+    assert "holds a build with another source" in said and "Traceback" not in said
 
 
 def test_metrics_come_out_of_the_journal_and_of_mlflow(demo, tmp_path):

@@ -145,3 +145,24 @@ def test_dates_are_read(written, date):
 @pytest.mark.parametrize("written", ["", "2020", "20201340", "soon", "May 10, 2015"])
 def test_what_is_no_date_is_none(written):
     assert parse_date(written) is None
+
+
+def test_a_name_that_the_report_announces_goes_everywhere():
+    text = """Patient Name: Abbott, Ferdinand
+Referring Physician: Dr. Joubert
+
+INDICATION: Cough. Patient Ferdinand Abbott, DOB 3/4/1950.
+FINDINGS: Discussed with Joubert. Mr Abbott was informed; ABBOTT, F. agrees. Small effusion.
+Electronically signed by Drummond, M.D.
+Drummond will call again."""
+    scrubbed = scrub(text, NOBODY)
+    for name in ("abbott", "ferdinand", "joubert", "drummond"):
+        assert name not in scrubbed.lower(), scrubbed
+    assert "Small effusion." in scrubbed and "INDICATION: Cough. Patient ___" in scrubbed
+
+
+def test_a_patient_in_a_sentence_is_a_trigger_only_before_what_identifies():
+    assert scrub("Patient Jane Roe, DOB 3/4/1950, coughs.", NOBODY) == "Patient ___, DOB ___, coughs."
+    assert scrub("Patient Jane Roe, 54 years old.", NOBODY) == "Patient ___, 54 years old."
+    for harmless in ("Patient rotated, rib fractures.", "Patient Position: supine.", "Patient Rotated, low volumes."):
+        assert scrub(harmless, NOBODY) == harmless

@@ -1,0 +1,200 @@
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+
+from cxrpt.checkpoint.store import is_claimed
+from cxrpt.data.sample import Kind
+from cxrpt.errors import InputError
+from cxrpt.eval.claim import claimed
+from cxrpt.eval.features import image_features, pair_vectors
+from cxrpt.eval.report import summary_rows, summary_table
+from cxrpt.eval.samples import SplitFolder, choose, open_split, read
+from cxrpt.eval.worker import evaluate_step
+from launch.cli import main
+
+QUICK = ("eval.max_regenerated=4", "eval.mask_ratios=[0.5]", "eval.batch=16")
+
+
+@pytest.fixture(scope="module")
+def evaluated(make_run, tmp_path_factory):
+    run = make_run(tmp_path_factory.mktemp("runs") / "r", "objective.itc_weight=1", "objective.split_pairs=0.5", *QUICK,
+                   steps=(10, 20))  # fmt: skip
+    return run, evaluate_step(run, None)
+
+
+def test_all_three_tasks_of_the_newest_step(evaluated):
+    run, path = evaluated
+    assert path == run / "evals" / "step-00000020" / "results.json"
+    results = json.loads(path.read_text())
+    assert results["step"] == 20 and set(results["details"]) == {"classify", "retrieve", "regenerate"}
+    metrics, details = results["metrics"], results["details"]
+    assert all(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
+    # The disc's side shows in the pixels of any picture.
+    assert metrics["classify/auroc_pixels"] > 0.95 and details["classify"]["images"] == 40
+    assert set(details["classify"]["institutions"]) == {"north", "south"}
+    assert details["retrieve"]["pool"] == 20 and details["retrieve"]["vectors"] == "contrastive head"
+    assert details["retrieve"]["sections"] == ["FINDINGS", "IMPRESSION"]
+    assert set(details["regenerate"]["ratios"]["50"]) >= {"1", "2"} and details["regenerate"]["images"] == 4
+    picture = (path.parent / "figures" / "regenerate-50.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and not (path.parent / "claim").exists()
+
+
+def test_results_name_no_one(evaluated, shards):
+    _, path = evaluated
+    written = b"".join(file.read_bytes() for file in path.parent.rglob("*") if file.is_file())
+    for tar in shards.glob("*/test/*.tar"):
+        for name in tarfile.open(tar).getnames():
+            assert name[:12].encode() not in written
+
+
+def test_written_once_unless_forced(evaluated):
+    run, path = evaluated
+    stamp = path.stat().st_mtime_ns
+    assert evaluate_step(run, 20) == path and path.stat().st_mtime_ns == stamp
+    first = json.loads(path.read_text())
+    evaluate_step(run, 20, force=True)
+    assert path.stat().st_mtime_ns > stamp
+    again = json.loads(path.read_text())
+    assert again["metrics"] == first["metrics"]
+
+
+def test_summary_has_each_score_beside_its_baseline(evaluated):
+    results = json.loads(evaluated[1].read_text())
+    rows = summary_rows(results)
+    named = {row.measure: row for row in rows}
+    assert named["mean AUROC, all"].score.startswith(f"{results['metrics']['classify/auroc']:.3f} [")
+    assert "untrained" in named["mean AUROC, all"].baseline
+    assert named["image to text, R@5"].baseline == f"{results['metrics']['retrieve/chance/r5']:.3f} chance"
+    assert f"{results['metrics']['regenerate/50/psnr_telea']:.2f} dB Telea" in named["PSNR, 50 % hidden"].baseline
+    assert summary_table(results).row_count == len(rows)
+
+
+def test_what_cannot_run_says_why_and_stops_nothing(make_run, tmp_path, shards):
+    south = {"data.sources.north.weight=0", "data.sources.west.weight=0", "objective.normalize_targets=true"}
+    results = json.loads(evaluate_step(make_run(tmp_path / "r", *south, *QUICK), None).read_text())
+    assert "0 pairs" in results["details"]["retrieve"]["skipped"]
+    assert "normalize_targets" in results["details"]["regenerate"]["skipped"]
+    assert results["metrics"]["classify/auroc_pixels"] > 0.95
+    reasons = [row.remark for row in summary_rows(results) if row.measure == "not run"]
+    assert len(reasons) == 2
+
+    west = {"data.sources.north.weight=0", "data.sources.south.weight=0"}
+    results = json.loads(evaluate_step(make_run(tmp_path / "texts", *west, *QUICK), None).read_text())
+    assert results["metrics"] == {} and all("skipped" in one for one in results["details"].values())
+
+
+def test_without_contrast_the_results_say_so(make_run, tmp_path):
+    run = make_run(tmp_path / "r", "eval.tasks=[retrieve]", *QUICK)
+    moved = tmp_path / "elsewhere" / "renamed"
+    moved.parent.mkdir()
+    run.rename(moved)
+    path = evaluate_step(moved, None, split="val")
+    assert path == moved / "evals" / "step-00000010" / "results-val.json"
+    assert "no contrastive head" in json.loads(path.read_text())["details"]["retrieve"]["vectors"]
+
+
+def test_refusals_are_one_clear_line(evaluated, tmp_path, make_run):
+    with pytest.raises(InputError, match="step 15 has no committed checkpoint; committed are 10, 20"):
+        evaluate_step(evaluated[0], 15)
+    with pytest.raises(InputError, match=r"no run directory"):
+        evaluate_step(tmp_path, None)
+    with pytest.raises(InputError, match="no committed checkpoint yet"):
+        evaluate_step(make_run(tmp_path / "empty", steps=()), None)
+    with pytest.raises(InputError, match="split 'train'"):
+        evaluate_step(evaluated[0], 20, split="train")
+    with pytest.raises(InputError, match="no source has the split 'test'"):
+        evaluate_step(
+            make_run(tmp_path / "lost", *(f"data.sources.{n}.path=/nowhere" for n in ("north", "south", "west"))), None
+        )
+
+
+def test_a_live_claim_is_respected_and_a_dead_one_taken_over(evaluated):
+    run, _ = evaluated
+    folder = run / "evals" / "step-00000010"
+    with claimed(folder), pytest.raises(InputError, match=rf"being evaluated by process {os.getpid()} "):
+        assert is_claimed(run, 10)
+        evaluate_step(run, 10)
+    assert not (folder / "claim").exists()
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    for dead in ({"host": socket.gethostname(), "pid": child.pid, "started": "1"},
+                 {"host": socket.gethostname(), "pid": os.getpid(), "started": "1"}):  # fmt: skip
+        (folder / "claim").write_text(json.dumps(dead))
+        with claimed(folder):
+            assert json.loads((folder / "claim").read_text())["pid"] == os.getpid()
+    (folder / "claim").write_text(json.dumps({"host": "another", "pid": 1, "started": "1"}))
+    with pytest.raises(InputError, match="on another"), claimed(folder):
+        pass
+    (folder / "claim").write_text("")
+    with pytest.raises(ZeroDivisionError), claimed(folder):
+        _ = 1 / 0
+    assert not (folder / "claim").exists()
+
+
+def test_a_checkpoint_that_goes_before_the_claim_is_seen(evaluated, monkeypatch):
+    run, _ = evaluated
+    monkeypatch.setattr("cxrpt.eval.worker._choose_step", lambda run_dir, step: 30)
+    with pytest.raises(InputError, match="step 30 was removed just now"):
+        evaluate_step(run, 30)
+    assert not (run / "evals" / "step-00000030" / "claim").exists()
+
+
+def test_the_choice_depends_on_keys_only(shards, exported):
+    from collections import Counter
+
+    folder = SplitFolder("north", tuple(sorted((shards / "north" / "train").glob("*.tar"))))
+    assert len(folder.shards) > 1
+
+    def keys(folders, limit):
+        return [raw.key for _, raw in read(choose(folders, (Kind.PAIR,), limit), Counter())]
+
+    some = keys([folder], 30)
+    turned = keys([SplitFolder("north", folder.shards[::-1])], 30)
+    assert len(some) == 30 and set(some) == set(turned) and some != turned
+    assert set(some) < set(keys([folder], 60)) and len(keys([folder], 1000)) == 160
+    assert choose([folder], (Kind.TEXT,), 5) == []
+
+
+def test_features_do_not_depend_on_the_batch(shards, exported, make_run, tmp_path):
+    from cxrpt.config import load_config
+
+    config = load_config(make_run(tmp_path / "r", "data.sources.south.path=" + str(shards / "north")) / "config.yaml")
+    folders = open_split(config.data.sources, "test")
+    assert [folder.source for folder in folders] == ["north", "west"], "a folder that two sources name is read once"
+    one, many = (image_features(exported, folders, 100, size) for size in (1, 16))
+    np.testing.assert_allclose(one.features["model"], many.features["model"], atol=1e-5)
+    assert len(one) == 20 and one.labels == many.labels and one.features["pixels"].shape == (20, 256)
+    pairs, again = (pair_vectors(exported, folders, 100, size) for size in (1, 16))
+    np.testing.assert_allclose(pairs.image_ID, again.image_ID, atol=1e-5)
+    np.testing.assert_allclose(pairs.text_ID, again.text_ID, atol=1e-4)
+    assert not pairs.contrastive and np.abs((pairs.image_ID**2).sum(1) - 1).max() < 1e-5
+
+
+def test_bad_samples_are_counted_and_left_out(shards, exported, tmp_path):
+    shutil.copytree(shards / "south" / "test", tmp_path / "test")
+    tar = next((tmp_path / "test").glob("*.tar"))
+    with tarfile.open(tar) as opened:
+        image = next(member for member in opened if member.name.endswith(".jpg"))
+    with tar.open("r+b") as file:
+        file.seek(image.offset_data + 30)
+        file.write(b"spoiled")
+    found = image_features(exported, [SplitFolder("south", (tar,))], 100, 8)
+    assert found.bad == {"south": 1} and len(found) == 19
+
+
+def test_the_command_prints_and_ends_with_2_on_bad_input(evaluated, capsys):
+    run, path = evaluated
+    with pytest.raises(SystemExit) as done:
+        main(["evaluate", str(run)])
+    shown = capsys.readouterr().out.replace("\n", "")
+    assert not done.value.code and "evaluation of step 20" in shown and str(path) in shown
+    with pytest.raises(SystemExit) as done:
+        main(["evaluate", str(run), "--step", "15"])
+    assert done.value.code == 2 and "committed are 10, 20" in capsys.readouterr().err
