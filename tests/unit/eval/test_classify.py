@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxrpt.eval.classify import C_GRID, Labelled, fit_and_score, mean_auroc, probe, score, usable_classes
+from cxrpt.eval.classify import C_GRID, Labelled, _cross_validate, fit_and_score, mean_auroc, probe, score, usable_classes
 from cxrpt.eval.features import ImageFeatures
 
 
@@ -56,8 +56,6 @@ def test_folds_share_no_patient():
     rng = np.random.default_rng(0)
     features, label = np.repeat(rng.normal(size=(40, 30)), 4, 0), np.repeat(rng.integers(0, 2, 40), 4)
     train = Labelled(features, label[:, None].astype(np.int8), [str(n // 4) for n in range(160)])
-    from cxrpt.eval.classify import _cross_validate
-
     assert max(_cross_validate(train)) < 0.8
     alone = Labelled(train.features_NF, train.labels_NC, [str(n) for n in range(160)])
     assert max(_cross_validate(alone)) > 0.9
