@@ -11,6 +11,7 @@ loader is one slot number, and resuming seeks. Memory grows with the number of s
 """
 
 import hashlib
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from fractions import Fraction
@@ -93,6 +94,19 @@ def mixing_table(counts: list[int]) -> np.ndarray:
     return table
 
 
+def golden_stride(slots: int) -> int:
+    """The step between the phases of neighbouring lanes: near slots / golden ratio, without a common divisor with slots.
+
+    A table of simple weights repeats itself within its length. Phases at equal distances would fall on the same entry of
+    every repetition, and all lanes would draw from one source at a time; these spread over the table and over its
+    repetitions alike.
+    """
+    near = round(slots * (5**0.5 - 1) / 2)
+    return next(
+        (step for away in range(slots) for step in (near + away, near - away) if step > 0 and math.gcd(step, slots) == 1), 1
+    )
+
+
 class Plan:
     """The order of samples of a run."""
 
@@ -115,6 +129,7 @@ class Plan:
         # By name, so that a source keeps its order when others join or leave.
         self._keys = [hash_text(source.name) for source in sources]
         self._table = mixing_table(self.slot_counts)
+        self._stride = golden_stride(mix_slots)
         hits = self._table[:, None] == np.arange(len(sources))
         self._before = np.concatenate([np.zeros((1, len(sources)), np.int64), hits.cumsum(0)])  # (slots + 1, sources)
         self._orders: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()
@@ -137,7 +152,7 @@ class Plan:
     def draws(self, lane: np.ndarray, slot: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The source at (lane, slot), and how many draws of that source came before it in the lane. Shapes (n,)."""
         lane, slot = np.asarray(lane, np.int64), np.asarray(slot, np.int64)
-        phase = lane * self.mix_slots // self.lanes
+        phase = lane * self._stride % self.mix_slots
         turn, entry = np.divmod(phase + slot, self.mix_slots)
         source = self._table[entry]
         per_turn = np.asarray(self.slot_counts)[source]

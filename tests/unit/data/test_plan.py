@@ -116,6 +116,18 @@ def test_mix_stays_within_two_of_the_weights_in_every_lane():
             assert np.array_equal(draws[numbers == number], np.arange(taken[-1]))
 
 
+@pytest.mark.parametrize("weights", [(2, 1, 1), (1, 1), (3, 1, 1), (1, 1, 1, 1, 1, 1, 1, 1), (10, 1, 0.5), (0.7, 0.3)])
+@pytest.mark.parametrize("lanes", [8, 32, 64])
+def test_every_step_is_mixed(weights, lanes):
+    """Lanes that draw from one source at a time would make steps of one source each."""
+    plan = Plan(0, [source(str(i), [1000], w) for i, w in enumerate(weights)], lanes, 1024)
+    shares = np.asarray(plan.slot_counts) / 1024
+    for slot in range(200):
+        numbers, _ = plan.draws(np.arange(lanes), np.full(lanes, slot))
+        off = np.abs(np.bincount(numbers, minlength=len(weights)) - lanes * shares)
+        assert off.max() < 2 + 0.05 * lanes, (slot, off)
+
+
 def test_a_lane_reads_few_shards_at_a_time():
     plan = Plan(0, [source("a", [1000] * 64)], 8, 1)
     lane, slot = np.full(500, 3), np.arange(500)
