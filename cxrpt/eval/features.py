@@ -29,8 +29,10 @@ THUMBNAIL = 16
 """Side of the reduced pictures that the pixel baseline sees."""
 
 IMAGE_POOLING = "mean of patch states, joined to the summary state"
-"""Means over regions of the picture score higher, but nearly as high without any training: they let the place of
-pixels through. What is wanted is what training has put into the states."""
+"""Joined, the two score above the mean alone. Means over regions score higher still, much of it without any training, for they
+keep the place of pixels. Mean AUROC by cross-validation on train, one small model of 200 steps on a made-up hospital, one seed,
+trained against untrained: these two 0.637 and 0.595; 2 x 2 regions and summary 0.680 and 0.625; 4 x 4 regions 0.769 and 0.734;
+pixels 0.773. The usual pooling was kept; which is best for a long run was never measured."""
 
 WITH_IMAGE = (Kind.PAIR, Kind.IMAGE)
 
