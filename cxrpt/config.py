@@ -326,6 +326,10 @@ def check_config(config: RunConfig) -> None:
         _require(getattr(train, key) > 0, f"train.{key}", getattr(train, key), "must be above 0")
     _require(len(config.optim.betas) == 2, "optim.betas", config.optim.betas, "must be two numbers")
     _require(config.eval.split in ("val", "test"), "eval.split", config.eval.split, "must be val or test")
+    for ratio in config.eval.mask_ratios:
+        _require(0 < ratio < 1, "eval.mask_ratios", ratio, "must lie between 0 and 1, both left out")
+    for key in ("max_train_images", "max_images", "max_pairs", "max_regenerated", "batch"):
+        _require(getattr(config.eval, key) > 0, f"eval.{key}", getattr(config.eval, key), "must be above 0")
     for task in config.eval.tasks:
         _require(task in ("classify", "retrieve", "regenerate"), "eval.tasks", task, "must be classify, retrieve or regenerate")
 

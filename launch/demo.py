@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cxrpt.errors import InputError
-from launch.summary import print_summary
+from launch.summary import print_summary, wide_console
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -52,7 +51,7 @@ def demo(
     _cxrpt("pretrain", str(exercise.config), *words, "--ranks", str(ranks))
     _cxrpt("evaluate", str(run))
     _cxrpt("metrics", str(run), "--format", "csv", "--out", str(out / "metrics.csv"), "--plot", str(out / "metrics.png"))
-    print_summary(out, run, exercise.institutions, Console())
+    print_summary(out, run, exercise.institutions, wide_console())
     typer.echo(f"all of it took {time.monotonic() - began:.0f} s")
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cxrpt.eval.report import summary_table
+from launch.summary import wide_console
 
 
 def evaluate(
@@ -23,5 +23,5 @@ def evaluate(
     from cxrpt.eval.worker import evaluate_step
 
     results = evaluate_step(run, step, split=split, force=force)
-    Console().print(summary_table(json.loads(results.read_text())))
+    wide_console().print(summary_table(json.loads(results.read_text())))
     typer.echo(f"results: {results}")

@@ -4,6 +4,7 @@ run    step   time   loss/mlm   speed/samples_per_s   eval/classify/auroc ...
 demo     10   ...        3.20                  41.0                   NaN
 """
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -16,13 +17,17 @@ FORMATS = ("table", "csv", "json", "parquet")
 FIXED = ("run", "step", "time")
 
 _PANELS = (
-    ("Masked language loss", "loss/mlm", "nats a masked token"),
-    ("Masked vision loss", "loss/mvm", "mean over scales and patches"),
-    ("Contrastive loss", "loss/itc", "nats a pair"),
-    ("Speed", "speed/samples_per_s", "samples / s"),
-    ("Utilisation", "speed/mfu", "share of the matrix-product rate"),
-    ("Evaluation", "eval/", "score"),
+    ("Masked language loss", r"loss/mlm(/.+)?", "nats a masked token"),
+    ("Masked vision loss", r"loss/mvm\d*", "mean over scales and patches"),
+    ("Contrastive loss", r"loss/itc", "nats a pair"),
+    ("Speed", r"speed/samples_per_s", "samples / s"),
+    ("Utilisation", r"speed/mfu", "share of the matrix-product rate"),
+    ("Classification", r"eval/classify/(auroc(_untrained|_pixels)?|auroc/.+)", "AUROC"),
+    ("Retrieval", r"eval/retrieve/.+/r10", "recall at 10"),
+    ("Regeneration", r"eval/regenerate/\d+/psnr(_telea|_mean)?", "PSNR of hidden pixels, dB"),
 )
+"""Title, what names of metrics it takes, and what its axis shows."""
+
 _FROM_ZERO = {"Speed", "Utilisation"}
 _MOST_LINES = 10
 
@@ -105,7 +110,7 @@ def plot(frame: pd.DataFrame, path: Path) -> None:
 
     if path.suffix.lower() not in {".png", ".svg", ".pdf"}:
         raise InputError(f"{path.name}: a plot ends in .png, .svg or .pdf")
-    panels = [(title, _columns(frame, prefix), label) for title, prefix, label in _PANELS]
+    panels = [(title, _columns(frame, pattern), label) for title, pattern, label in _PANELS]
     panels = [panel for panel in panels if panel[1]]
     if not panels:
         raise InputError("none of the metrics can be plotted: there is no loss, speed or evaluation among them")
@@ -142,13 +147,10 @@ def plot(frame: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def _columns(frame: pd.DataFrame, prefix: str) -> list[str]:
-    """Columns of a panel: losses over all sources together, scores between 0 and 1."""
-    names = [name for name in frame.columns if name.startswith(prefix) and frame[name].notna().any()]
-    whole = [name for name in names if name.count("/") == 1] if prefix.startswith("loss/") else names
-    if prefix == "eval/":
-        whole = [name for name in names if frame[name].min() >= 0 and frame[name].max() <= 1]
-    return (whole or names)[:_MOST_LINES]
+def _columns(frame: pd.DataFrame, pattern: str) -> list[str]:
+    """Columns of a panel that hold something, at most as many as can be told apart."""
+    names = [name for name in frame.columns if re.fullmatch(pattern, name) and frame[name].notna().any()]
+    return names[:_MOST_LINES]
 
 
 def _name(run_dir: Path, run_dirs: list[Path]) -> str:
