@@ -64,7 +64,7 @@ def test_plots_are_drawn(run_dir, tmp_path):
     assert (tmp_path / "p" / "m.png").read_bytes()[:4] == b"\x89PNG"
     plot(metrics_table([run_dir]), tmp_path / "m.svg")
     comments = [line for line in (tmp_path / "m.svg").read_text().splitlines() if line.startswith("    <!--") or "<!--" in line]
-    for title in ("Masked language loss", "Speed", "Evaluation"):
+    for title in ("Masked language loss", "Speed", "Classification"):
         assert any(title in line for line in comments)
     assert not any("Contrastive" in line for line in comments)
     with pytest.raises(InputError, match="ends in"):
