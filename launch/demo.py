@@ -87,6 +87,6 @@ def _cxrpt(*words: str) -> None:
     """Run one command of ours, shown as it would be typed."""
     typer.secho(f"\n$ cxrpt {' '.join(words)}", bold=True)
     sys.stdout.flush()
-    done = subprocess.run([sys.executable, "-m", "launch.cli", *words])
+    done = subprocess.run([sys.executable, "-P", "-m", "launch.cli", *words])
     if done.returncode:
         raise typer.Exit(done.returncode)

@@ -35,7 +35,7 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
     sink = start_sink(config.run_dir) if config.track.uri != "none" else None
     with tempfile.TemporaryDirectory(prefix="cxrpt-") as meeting:
         lifeline, ours = os.pipe()
-        command = [sys.executable, "-m", "launch.rank", str(config.run_dir), "--lifeline", str(lifeline)]
+        command = [sys.executable, "-P", "-m", "launch.rank", str(config.run_dir), "--lifeline", str(lifeline)]
         command += ["--accept-data-change"] if accept_data_change else []
         processes = []
         for rank in range(ranks):

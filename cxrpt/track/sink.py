@@ -96,7 +96,7 @@ def start_sink(run_dir: Path, drain_s: float = 30.0) -> subprocess.Popen:
     It ends when its stdin is closed (also by the death of whoever started it) and everything was sent, or `drain_s` seconds
     after that where the server does not answer; what is left goes with the next start or `cxrpt metrics --sync`.
     """
-    command = [sys.executable, "-m", "cxrpt.track.sink", str(run_dir), "--drain-s", str(drain_s)]
+    command = [sys.executable, "-P", "-m", "cxrpt.track.sink", str(run_dir), "--drain-s", str(drain_s)]
     return subprocess.Popen(command, stdin=subprocess.PIPE)
 
 
