@@ -68,7 +68,7 @@ class PairVectors:
     wordings: list[int]
     labels: list[dict[str, int]]
     contrastive: bool
-    """From the contrastive head; otherwise mean states. In both cases the mean of the pool is taken away."""
+    """From the contrastive head; otherwise mean states with the mean of their modality removed."""
     bad: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
@@ -160,7 +160,7 @@ def pooled_images(states_ND: Tensor, batch: Batch) -> Tensor:
 
 @torch.inference_mode()
 def pair_vectors(exported: Exported, folders: list[SplitFolder], limit: int, batch_size: int) -> PairVectors:
-    """Centred unit vectors of at most `limit` pairs; image and text go through the model each on its own."""
+    """Unit vectors of at most `limit` pairs; image and text go through the model each on its own."""
     bad: Counter[str] = Counter()
     images, texts, metas, sources, wordings = [], [], [], [], []
     pairs = _encoded(exported, choose(folders, (Kind.PAIR,), limit), bad)
@@ -178,7 +178,7 @@ def pair_vectors(exported: Exported, folders: list[SplitFolder], limit: int, bat
     contrastive = exported.model.shape.contrast
     none = [np.empty((0, exported.model.shape.width), np.float32)]
     image_ID, text_ID = np.concatenate(images or none), np.concatenate(texts or none)
-    if len(metas):
+    if not contrastive and len(metas):
         image_ID, text_ID = _centred(image_ID), _centred(text_ID)
     return PairVectors(
         image_ID, text_ID, sources, [m.study for m in metas], wordings, [m.labels for m in metas], contrastive, bad

@@ -128,12 +128,12 @@ class PretrainModel(nn.Module):
         return self.mvm_heads[str(scale)](gather_rows(states, rows_GS).mean(1))
 
     def image_vectors(self, states: Tensor, rows: Tensor) -> Tensor:
-        """Projected summary rows of images; to be centred over a pool before they are compared. Only with the contrast on."""
-        return self.image_projection(states.index_select(0, rows)).float()
+        """Unit vectors of images, from their summary rows; only with the contrast on."""
+        return F.normalize(self.image_projection(states.index_select(0, rows)).float(), dim=-1)
 
     def text_vectors(self, states: Tensor, rows: Tensor) -> Tensor:
-        """The same of texts."""
-        return self.text_projection(states.index_select(0, rows)).float()
+        """Unit vectors of texts, from their summary rows; only with the contrast on."""
+        return F.normalize(self.text_projection(states.index_select(0, rows)).float(), dim=-1)
 
 
 def _mvm_head(shape: Shape) -> nn.Module:

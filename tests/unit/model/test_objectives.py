@@ -11,7 +11,7 @@ from cxrpt.model.flops import training_flops
 from cxrpt.model.objectives import group_targets, itc_loss, mlm_loss
 from cxrpt.model.pretrain import PretrainModel, Shape
 
-from .examples import GRID, PATCH, VOCAB, make_example
+from .examples import make_example
 
 
 def test_group_target_is_the_picture_reduced():
@@ -50,7 +50,6 @@ def test_contrast_leaves_false_negatives_out():
     images, texts = (F.normalize(torch.randn(4, 8), dim=1) for _ in range(2))
     study, wording = torch.tensor([1, 1, 2, 3]), torch.tensor([7, 8, 9, 9])
     total, count = itc_loss(images, texts, study, wording, torch.tensor(5.0), lambda rows: (rows, 0))
-    images, texts = (F.normalize(rows - rows.mean(0), dim=1) for rows in (images, texts))
     reference = 0.0
     negatives = {0: [2, 3], 1: [2, 3], 2: [0, 1], 3: [0, 1]}
     for a, b in ((images, texts), (texts, images)):
@@ -73,22 +72,6 @@ def test_contrast_over_ranks_equals_one_rank():
         gather = lambda rows, queue=queue, first=part.start: (next(queue), first)  # noqa: E731
         parts.append(itc_loss(images[part], texts[part], study[part], wording[part], torch.tensor(3.0), gather)[0])
     torch.testing.assert_close(sum(parts), whole)
-
-
-def test_the_contrast_leaves_its_saddle():
-    """Vectors that start all but equal must come apart within a few dozen steps, or the objective is dead weight."""
-    torch.manual_seed(0)
-    rng = np.random.default_rng(0)
-    pairs = [make_example(rng, True, 12, split=True) for _ in range(16)]
-    batch = pack(pairs, GRID, PATCH, (1, 2, 4), 1)
-    model = PretrainModel(Shape(32, 2, 4, 2.0, PATCH, GRID * PATCH, VOCAB, 24, (1, 2, 4), False, True))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(60):
-        total, count = model(batch).itc
-        optimizer.zero_grad()
-        (total / count).backward()
-        optimizer.step()
-    assert (total / count).item() < 0.5 * np.log(16)
 
 
 def test_flops_by_hand():
