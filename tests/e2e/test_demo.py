@@ -41,7 +41,9 @@ def test_the_summary_says_all(demo):
         assert words in said, words
     assert (out / "metrics.csv").stat().st_size and (out / "metrics.png").stat().st_size
     results = json.loads(next((out / "runs/demo/evals").glob("step-*/results.json")).read_text())
-    assert {"classify", "retrieve", "regenerate"} <= {name.split("/")[0] for name in results["metrics"]}
+    assert {"retrieve", "regenerate"} <= {name.split("/")[0] for name in results["metrics"]}
+    # The key is new, and so is the split: of a dozen test images a class may have too few to be scored, which must be said.
+    assert "classify/auroc" in results["metrics"] or "no class has" in json.dumps(results["details"]["classify"])
 
 
 def test_nothing_vanishes(demo):
