@@ -13,9 +13,10 @@ class StopFlag:
         self.raised = False
 
     def install(self) -> None:
-        """Take over the stop signals of this process."""
+        """Take over the stop signals of this process, those included that a launcher blocked while it started it."""
         for number in STOP_SIGNALS:
             signal.signal(number, self._handle)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.raised:

@@ -43,7 +43,7 @@ DONE, RESUME_LATER = 0, 75
 log = logging.getLogger(__name__)
 
 
-def train(config: RunConfig, accept_data_change: bool = False) -> int:
+def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False) -> int:
     """Train from the last committed checkpoint, or from the start, to the last step or a stop signal.
 
     Returns:
@@ -53,8 +53,6 @@ def train(config: RunConfig, accept_data_change: bool = False) -> int:
         InputError: the configuration does not fit the data or the run; another trainer works on the run.
         RuntimeError: the loss was not finite for too long, or too many samples are bad.
     """
-    stop = StopFlag()
-    stop.install()
     world = join_world(config.engine.device)
     try:
         lease = take_lease(config.run_dir) if world.is_first else None

@@ -159,6 +159,30 @@ def row_identifiers(row: Row, without: frozenset[str] = frozenset()) -> Identifi
     return Identifiers(**{kind: tuple(values) for kind, values in found.items()})
 
 
+_CLINICAL = re.compile(
+    r"find|diagn|label|impress|indicat|conclus|compar|techni|histor|view|posit|lateral|text|report|befund|sex|gender|geschlecht|"
+    r"(^|_)age|alter|split|qualit|status|body",
+    re.IGNORECASE,
+)
+_LONGEST_NAME = 60
+
+
+def unknown_identifiers(row: Row, without: frozenset[str | None]) -> Identifiers:
+    """What may identify in columns whose name tells neither a kind of identifier nor something clinical."""
+    names, ids, dates = [], [], []
+    for column, value in row.items():
+        told = column in without or _NO_IDENTIFIERS.search(column) or any(kind.search(column) for _, kind in _COLUMN_KINDS)
+        if told or not value or len(value) > _LONGEST_NAME or _CLINICAL.search(column):
+            continue
+        if date := parse_date(value):
+            dates.append(date)
+        elif any(char.isdigit() for char in value):
+            ids.append(value)
+        elif value[0].isupper():
+            names.append(value)
+    return Identifiers(names=tuple(names), ids=tuple(ids), dates=tuple(dates))
+
+
 def parse_date(written: str) -> datetime.date | None:
     """A date from `YYYYMMDD`, `YYYY-MM-DD` (with or without a time), `DD.MM.YYYY` or `MM/DD/YYYY`; None else.
 

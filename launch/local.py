@@ -10,9 +10,9 @@ from pathlib import Path
 
 from cxrpt.config import RunConfig
 from cxrpt.errors import InputError
+from cxrpt.preempt import STOP_SIGNALS
 
 _POLL_S = 0.1
-_SHUT_DOWN = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -> int:
@@ -33,6 +33,8 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
     write_run_files(config, prepared.plan.fingerprint())
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or max(1, (os.cpu_count() or 1) // ranks)
     sink = start_sink(config.run_dir) if config.track.uri != "none" else None
+    # A stop signal waits until the ranks can take it: they inherit the mask and lift it when their handlers stand.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     with tempfile.TemporaryDirectory(prefix="cxrpt-") as meeting:
         lifeline, ours = os.pipe()
         command = [sys.executable, "-P", "-m", "launch.rank", str(config.run_dir), "--lifeline", str(lifeline)]
@@ -63,7 +65,8 @@ def _wait(processes: list[subprocess.Popen]) -> int:
             if process.poll() is None:
                 process.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in _SHUT_DOWN}
+    before = {number: signal.signal(number, forward) for number in STOP_SIGNALS}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     try:
         while True:
             codes = [process.poll() for process in processes]

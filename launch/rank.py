@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cxrpt.config import load_config
 from cxrpt.errors import InputError
+from cxrpt.preempt import StopFlag
 
 ORPHANED = 70
 
@@ -23,6 +24,8 @@ def main() -> int:
     arguments = parser.parse_args()
     threading.Thread(target=_end_with_launcher, args=(arguments.lifeline,), daemon=True).start()
     rank = arguments.rank
+    stop = StopFlag()
+    stop.install()
     config = load_config(arguments.run_dir / "config.yaml")
     logging.basicConfig(
         filename=config.run_dir / "logs" / f"rank-{rank}.log",
@@ -33,7 +36,7 @@ def main() -> int:
     from cxrpt.train import train
 
     try:
-        return train(config, arguments.accept_data_change)
+        return train(config, stop, arguments.accept_data_change)
     except InputError as error:
         logging.error("%s", error)
         sys.stderr.write(f"cxrpt: {error}\n")

@@ -194,7 +194,8 @@ def micro_batches(dataset: MicroBatches, workers: int, prefetch: int, pin: bool)
         batch_size=None,
         num_workers=workers,
         prefetch_factor=prefetch,
-        multiprocessing_context="forkserver",
+        # Spawned workers are the trainer's own children and end when it is killed; a fork server's would stay for good.
+        multiprocessing_context="spawn",
         persistent_workers=True,
     )
     batches = iter(loader)

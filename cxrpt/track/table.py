@@ -43,7 +43,7 @@ def metrics_table(run_dirs: list[Path], kind: str | None = None) -> pd.DataFrame
     entries: dict[str, list[Entry]] = {}
     for run_dir in run_dirs:
         if not run_dir.is_dir():
-            raise InputError(f"{run_dir} is no run directory: name a folder that `cxrpt train` or `cxrpt submit` made")
+            raise InputError(f"{run_dir} is no run directory: name a folder that `cxrpt pretrain` made")
         found = [*read_journal(run_dir / "journal.jsonl"), *read_evals(run_dir)]
         found = [entry for entry in found if kind is None or entry.kind == kind]
         if not found:

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from cxrpt.errors import InputError
 from data_prep.chest import header_view, judge_header
-from data_prep.identifiers import header_identifiers, parse_date, row_identifiers
+from data_prep.identifiers import header_identifiers, parse_date, row_identifiers, unknown_identifiers
 from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAside, sex_as_allowed, years_as_allowed
 from data_prep.ledger import Reason
 from data_prep.link import LooseImage, LooseReport, link
@@ -183,8 +183,18 @@ def _row_report(place: int, row: Row, number: str, body: str, patient: str | Non
         date=parse_date(row[date]) if date else None,
         age=years_as_allowed(int(float(years)) if years.replace(".", "", 1).isdigit() else None),
         sex=sex_as_allowed(row[sex] if sex else None),
-        identifiers=row_identifiers(row, frozenset({body})),
+        identifiers=row_identifiers(row, frozenset({body})) + _named_by_user(row, number, body, patient, date),
     )
+
+
+def _named_by_user(row: Row, number: str, body: str, patient: str | None, date: str | None) -> Identifiers:
+    """Identifiers of columns whose role the command line gave, and of those whose name tells nothing ("Zuweiser").
+
+    Such a column is taken to identify: too much removed can be seen, too little cannot be taken back.
+    """
+    ids = [row[column] for column in (number, patient) if column and row[column]]
+    dates = [parsed for column in (date,) if column and (parsed := parse_date(row[column]))]
+    return Identifiers(ids=tuple(ids), dates=tuple(dates)) + unknown_identifiers(row, frozenset({body, number, patient, date}))
 
 
 def _report_files(folder: Path) -> tuple[list[LooseReport], list[SetAside]]:
@@ -198,7 +208,7 @@ def _report_files(folder: Path) -> tuple[list[LooseReport], list[SetAside]]:
             content = None
         if content is None:
             broken.append(SetAside(input_id, "report", Reason.CANNOT_READ))
-        elif "\0" in content:
+        elif "\0" in content or content.lstrip().startswith(("{\\rtf", "%PDF", "<?xml", "<html", "<!DOCTYPE")):
             broken.append(SetAside(input_id, "report", Reason.BROKEN_REPORT))
         else:
             reports.append(LooseReport(ReportInput(input_id, content), path.stem, identifiers=Identifiers(ids=(path.stem,))))
