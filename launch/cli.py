@@ -1,8 +1,10 @@
 """The `cxrpt` command: its groups of words, and how any of them ends.
 
-Exit codes: 0 done, 2 bad input (one line on stderr), 75 stopped after a save and to be resumed, 1 anything else.
+Exit codes: 0 done, 2 bad input (one line on stderr), 75 stopped after a save and to be resumed, 130 interrupted before
+anything was worth a save, 1 anything else.
 """
 
+import errno
 import os
 import sys
 
@@ -37,6 +39,12 @@ app.command()(evaluate)
 app.command()(metrics)
 
 
+_MENDABLE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EEXIST,
+    errno.ENAMETOOLONG,
+}  # fmt: skip
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; `CXRPT_DEBUG=1` shows the traceback of an input error."""
     try:
@@ -45,6 +53,13 @@ def main(arguments: list[str] | None = None) -> None:
         if os.environ.get("CXRPT_DEBUG"):
             raise
         typer.echo(f"cxrpt: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        # What a disk, a mount or a path does to us is the user's to mend; a path may identify, so it is not told.
+        if os.environ.get("CXRPT_DEBUG") or error.errno not in _MENDABLE:
+            raise
+        hint = "free some space" if error.errno == errno.ENOSPC else "mend the path or its rights"
+        typer.echo(f"cxrpt: {error.strerror or 'the file system failed'}: {hint}; CXRPT_DEBUG=1 shows where", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("cxrpt: interrupted", err=True)
