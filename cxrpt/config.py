@@ -204,6 +204,8 @@ def _key_paths(cls: Any, prefix: str = "") -> list[str]:
 def _check_keys(given: Any, where: str, known: list[str], prefix: str = "", pattern: str = "") -> None:
     """Raise InputError for the first key that the tree does not have."""
     if not isinstance(given, dict):
+        if any(key.startswith(pattern) for key in known) and prefix:
+            raise InputError(f"{where}: {prefix[:-1]}={given!r}: a section takes keys, as in {prefix}KEY=VALUE")
         return
     for key, value in given.items():
         path, by_name, by_star = f"{prefix}{key}", f"{pattern}{key}", f"{pattern}*"
@@ -235,8 +237,12 @@ def load_config(path: Path | None, overrides: list[str] | None = None) -> RunCon
     try:
         if path is not None:
             if not path.is_file():
-                raise InputError(f"{path}: there is no such configuration file")
-            layers.append((str(path), OmegaConf.load(path)))
+                state = "is a folder" if path.is_dir() else "does not exist"
+                raise InputError(f"{path} {state}: name a yaml file")
+            try:
+                layers.append((str(path), OmegaConf.load(path)))
+            except UnicodeDecodeError:
+                raise InputError(f"{path} is not UTF-8 text: save it as UTF-8") from None
         for word in overrides or []:
             if not re.match(r"[A-Za-z_][\w.-]*=", word):
                 raise InputError(f"{word!r} is not of the form key=value")
@@ -280,14 +286,23 @@ def check_config(config: RunConfig) -> None:
         _require(
             source.use in ("all", "pairs", "images", "texts"), f"{key}.use", source.use, "must be all, pairs, images or texts"
         )
-        _require(source.weight >= 0 and source.weight < float("inf"), f"{key}.weight", source.weight, "must be 0 or more")
+        _require(0 <= source.weight <= 1e9, f"{key}.weight", source.weight, "must lie between 0 and 1e9")
     weights = {name: source.weight for name, source in data.sources.items()}
     _require(
         sum(weights.values()) > 0, "data.sources.*.weight", weights, "sums to 0: give at least one source a weight above 0"
     )
     active = sum(weight > 0 for weight in weights.values())
     _require(data.mix_slots >= active, "data.mix_slots", data.mix_slots, f"must be at least the number of sources, {active}")
-    _require(data.lanes > 0, "data.lanes", data.lanes, "must be above 0")
+    positive = (
+        (data, "data", "image_size"), (data, "data", "lanes"), (model, "model", "patch_size"), (model, "model", "mlp_ratio"),
+        (config.optim, "optim", "lr"), (config.optim, "optim", "eps"), (config.optim, "optim", "clip_norm"),
+    )  # fmt: skip
+    for part, section, key in positive:
+        value = getattr(part, key)
+        _require(0 < value < float("inf"), f"{section}.{key}", value, "must be above 0 and finite")
+    _require(data.image_size <= 4096, "data.image_size", data.image_size, "must be at most 4096")
+    for key in ("width", "depth", "heads"):
+        _require(getattr(model, key) >= 0, f"model.{key}", getattr(model, key), "must be 0 (that of model.size) or more")
     _require(
         train.global_batch > 0 and train.global_batch % data.lanes == 0,
         "train.global_batch", train.global_batch, f"must be a multiple of data.lanes={data.lanes}",

@@ -83,6 +83,10 @@ def check_launch(config: RunConfig, ranks: int, accept_data_change: bool) -> Pre
     prepared = prepare(config, 0, ranks)
     choose_device(config.engine.device, ranks - 1)
     steps = committed_steps(config.run_dir)
+    if steps and steps[-1] > config.train.steps:
+        raise InputError(
+            f"train.steps={config.train.steps}: the run is at step {steps[-1]} already: name more steps or another run"
+        )
     if steps:
         saved = RunState.read(step_folder(config.run_dir, steps[-1]))
         check_resumable(saved, frozen(config, prepared, ranks), prepared.plan.parts(), accept_data_change)

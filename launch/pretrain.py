@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cxrpt.config import load_config
+from cxrpt.errors import InputError
 
 ConfigFile = Annotated[Path, typer.Argument(help="Yaml file that holds what differs from the defaults.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value words that override the file.")]
@@ -27,6 +28,8 @@ def pretrain(
 
     resolved = load_config(config, overrides)
     code = run_ranks(resolved, ranks, accept_data_change)
+    if code == 0:
+        typer.echo(f"cxrpt: {resolved.run_dir} is done: {resolved.train.steps} steps")
     if code == 75:
         typer.echo(f"cxrpt: stopped after a save; the same command resumes {resolved.run_dir}", err=True)
     raise typer.Exit(code)
@@ -42,6 +45,8 @@ def plan(
     from cxrpt.preflight import prepare
 
     resolved = load_config(config, overrides)
+    if ranks < 1:
+        raise InputError(f"--ranks {ranks}: must be at least 1")
     prepared = prepare(resolved, 0, ranks)
     steps, batch = resolved.train.steps, resolved.train.global_batch
     epochs = prepared.plan.epochs(steps * prepared.step.slots)

@@ -151,6 +151,7 @@ def test_bad_input_is_one_line_and_nothing_is_lost(runs, undisturbed):
     refused("undisturbed", f"data.tokenizer={other}", "train.steps=30", part="name the tokenizer that the run began with")
     refused("undisturbed", "train.steps=30", ranks=1, part="as many ranks as before")
     refused("undisturbed", "seed=1", "train.steps=30", part="--accept-data-change")
+    refused("undisturbed", "train.steps=5", part="the run is at step 24 already")
     refused("fresh", "trian.steps=30", part="'train'")
     refused("fresh", "data.sources.north.path=/nowhere", part="holds no manifest.json")
     refused("fresh", *(f"data.sources.{n}.weight=0" for n in ("north", "south", "west")), part="sums to 0")

@@ -35,13 +35,20 @@ def test_unknown_key_names_the_closest(word, closest):
     ("words", "part"),
     [
         (["data.sources.north.weight=0"], "sums to 0"),
-        (["data.sources.north.weight=-1"], "0 or more"),
+        (["data.sources.north.weight=-1"], "between 0 and"),
         (["train.steps=many"], "train.steps"),
         (["train.global_batch=100"], "multiple of data.lanes=64"),
         (["engine.device=tpu"], "auto, cpu or cuda"),
         (["data.sources.north.use=both"], "all, pairs, images or texts"),
         (["steps"], "key=value"),
         (["objective.itc_weight=1"], "split_pairs"),
+        (["data.image_size=0"], "above 0"),
+        (["data.lanes=0"], "above 0"),
+        (["optim.lr=-1"], "above 0"),
+        (["optim.lr=nan"], "above 0"),
+        (["data.image_size=100000"], "at most 4096"),
+        (["model.depth=-1"], "model.depth"),
+        (["train=3"], "train"),
     ],
 )
 def test_bad_values_are_one_clear_line(words, part):
@@ -56,6 +63,11 @@ def test_not_yaml_is_an_input_error(tmp_path):
     file.write_text("a: [1,\nb: }")
     with pytest.raises(InputError, match="not a yaml"):
         load_config(file)
+    file.write_bytes(b"name: caf\xe9\n")
+    with pytest.raises(InputError, match="not UTF-8"):
+        load_config(file)
+    with pytest.raises(InputError, match="is a folder"):
+        load_config(tmp_path)
     file.write_text("- 1\n- 2\n")
     with pytest.raises(InputError):
         load_config(file)
