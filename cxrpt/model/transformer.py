@@ -61,11 +61,6 @@ def init_weights(module: nn.Module, depth: int) -> None:
             nn.init.trunc_normal_(child.weight, std=0.02)
 
 
-def num_parameters(module: nn.Module) -> int:
-    """Trainable numbers of a module."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
-
-
 def gather_rows(x_ND: Tensor, rows: Tensor) -> Tensor:
     """Rows of a matrix; `rows` may have any shape, and may be empty (the gradient is then zero, not absent)."""
     return (
