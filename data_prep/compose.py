@@ -115,7 +115,8 @@ def _samples_of(study: Study, done: dict[str, Done], pseudonyms: Pseudonyms) -> 
             planned.append(Planned(key, replace(meta, view=image.view), one, text))
     if text is not None and study.report is not None and not planned:
         planned.append(Planned(pseudonyms.of("sample", study.report.input_id), meta, None, text))
-    if report is not None:
+    if report is not None and study.report is not None:
+        notes = (*report.notes, *(str(note) for note in study.report.notes))
         first = min(one.key for one in planned) if text is not None else None
-        lines.append(LedgerLine(report.input, "report", report.reason, (), first, report.where))
+        lines.append(LedgerLine(report.input, "report", report.reason, notes, first, report.where))
     return planned, lines

@@ -58,6 +58,7 @@ class ReportInput:
 
     input_id: str
     text: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,13 @@ class Reason(StrEnum):
     NO_CONTRAST = "no_contrast"
     BURNED_IN_TEXT = "burned_in_text"
     DUPLICATE = "duplicate"
+    DOUBTFUL_POLARITY = "doubtful_polarity"
     EMPTY_REPORT = "empty_report"
+    TEMPLATE_ONLY_REPORT = "template_only_report"
+    ADDENDUM_ONLY_REPORT = "addendum_only_report"
+    DUPLICATE_REPORT = "duplicate_report"
+    CONTRADICTORY_REPORT = "contradictory_report"
+    NOT_A_REPORT = "not_a_report"
     SUPERSEDED_REPORT = "superseded_report"
     AMBIGUOUS_REPORT = "ambiguous_report"
     NOTHING_IN_ROW = "nothing_in_row"
@@ -40,6 +46,8 @@ class Reason(StrEnum):
     BROKEN_REPORT = "broken_report"
     OUTSIDE_SOURCE = "outside_source"
     CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    TOO_MUCH_MEMORY = "too_much_memory"
     UNEXPECTED = "unexpected"
 
 
@@ -54,6 +62,8 @@ FAILURES = frozenset(
         Reason.BROKEN_REPORT,
         Reason.OUTSIDE_SOURCE,
         Reason.CRASHED,
+        Reason.TIMED_OUT,
+        Reason.TOO_MUCH_MEMORY,
         Reason.UNEXPECTED,
     }
 )
@@ -66,6 +76,12 @@ class Note(StrEnum):
     WINDOW_BY_PERCENTILES = "window_by_percentiles"
     CHEST_BY_CONTENT = "chest_by_content"
     ASPECT_CORRECTED = "aspect_corrected"
+    FROM_COLOUR = "from_colour"
+    ORIENTED_BY_TAG = "oriented_by_tag"
+    CROPPED = "cropped"
+    POLARITY_BY_IMAGE = "polarity_by_image"
+    ADDENDUM_JOINED = "addendum_joined"
+    REPORT_DATE_FAR = "report_date_far"
     NO_PATIENT_ID = "no_patient_id"
     IMAGE_MISSING = "image_missing"
 

@@ -30,6 +30,8 @@ class BuildSettings:
     shard_samples: int = 1000
     split: tuple[float, float, float] = (0.8, 0.1, 0.1)
     max_failed: float = 0.2
+    file_seconds: float = 60.0
+    """Processor time that one file may take; a file that takes more fails, here and in later builds."""
     hospital: HospitalOptions = field(default_factory=HospitalOptions)
     table: TableOptions = field(default_factory=TableOptions)
 
@@ -46,6 +48,11 @@ class BuildSettings:
     def path_map(self) -> Path:
         """Where ledger hashes are resolved: beside the output, for the owner alone."""
         return self.out.with_name(f"{self.out.name}.{self.institution}.paths.jsonl")
+
+    @property
+    def time_outs(self) -> Path:
+        """Which inputs took too long, by their keyed hash, so that later builds need not find out again."""
+        return self.out.with_name(f"{self.out.name}.{self.institution}.timeouts.jsonl")
 
 
 def check(settings: BuildSettings) -> None:
@@ -64,6 +71,7 @@ def check(settings: BuildSettings) -> None:
         (32 <= settings.store_size <= 8192, f"--store-size {settings.store_size} is not between 32 and 8192"),
         (settings.shard_samples >= 1, f"--shard-samples {settings.shard_samples} is not at least 1"),
         (settings.processes >= 1, f"--processes {settings.processes} is not at least 1"),
+        (settings.file_seconds > 0, f"--file-seconds {settings.file_seconds} is not above 0"),
         (0 <= settings.max_failed <= 1, f"--max-failed {settings.max_failed} is not between 0 and 1"),
         (
             len(settings.split) == 3 and min(settings.split) >= 0 and abs(sum(settings.split) - 1) < 1e-6,

@@ -34,6 +34,8 @@ class ShardSample:
     text: bytes | None
     image_format: str = "jpg"
     num_words: int = 0
+    phash: bytes = b""
+    """Perceptual hash of the picture; empty without one."""
 
     @property
     def kind(self) -> Kind:
@@ -86,7 +88,11 @@ def _write_sample(writer: "_TarWriter", sample: ShardSample) -> tuple:
         places[member] = (offset, len(content), zlib.crc32(content))
     extension = sample.image_format if sample.image is not None else ""
     head = (sample.key.encode(), int(sample.kind), extension.encode())
-    return (*head, places["image"], places["text"], places["meta"], sample.num_words)
+    return (*head, places["image"], places["text"], places["meta"], sample.num_words, _hash_record(sample.phash))
+
+
+def _hash_record(phash: bytes) -> np.ndarray:
+    return np.frombuffer(phash.ljust(INDEX_DTYPE["phash"].itemsize, b"\0"), np.uint8)
 
 
 class _TarWriter:

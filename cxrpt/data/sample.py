@@ -64,6 +64,10 @@ class SampleMeta:
     """M, F, O or None."""
     days: int | None = None
     """Days since the patient's first study in the export; None where unknown."""
+    size: tuple[int, int] | None = None
+    """Width and height, pixels, of the upright picture before it was cropped and reduced; None without a picture."""
+    crop: tuple[int, int, int, int] | None = None
+    """Left, top, right and bottom, pixels of `size`, of what was kept of the picture; None where all of it was."""
     schema: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
@@ -81,6 +85,8 @@ class SampleMeta:
         if not isinstance(fields, dict) or fields.get("schema") != SCHEMA_VERSION:
             raise ValueError(f"sample metadata is not of schema {SCHEMA_VERSION}")
         fields["sections"] = {title: (start, end) for title, (start, end) in fields["sections"].items()}
+        for pixels in ("size", "crop"):
+            fields[pixels] = tuple(fields[pixels]) if fields.get(pixels) else None
         try:
             return cls(**fields)
         except TypeError as error:

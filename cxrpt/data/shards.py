@@ -28,10 +28,12 @@ INDEX_DTYPE = np.dtype(
         ("text", _MEMBER),
         ("meta", _MEMBER),
         ("num_words", "<i4"),
+        ("phash", "u1", (32,)),
     ]
 )
 """`kind` is a `sample.Kind`; a member that the sample lacks has size 0; offsets are those of the member's data in
-the tar; `num_words` counts the white-space separated words of the text."""
+the tar; `num_words` counts the white-space separated words of the text; `phash` is the picture's
+perceptual hash (zeros without one), by which near-duplicates are found."""
 
 
 class BadSampleError(Exception):
