@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from cxrpt.data.sample import SPLITS, SampleMeta
+from cxrpt.data.sample import SPLITS, Kind, SampleMeta
 from data_prep.convert import Done
 from data_prep.inputs import Export, Study
 from data_prep.ledger import LedgerLine, Reason
@@ -22,6 +22,12 @@ class Planned:
     meta: SampleMeta
     image: Done | None
     text: Done | None
+
+    @property
+    def kind(self) -> Kind:
+        if self.image is None:
+            return Kind.TEXT
+        return Kind.IMAGE if self.text is None else Kind.PAIR
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def _samples_of(study: Study, done: dict[str, Done], pseudonyms: Pseudonyms) -> 
         key = pseudonyms.of("sample", image.image_id) if one.reason is None else None
         lines.append(LedgerLine(one.input, image.type, one.reason, notes, key, one.where))
         if key is not None:
-            planned.append(Planned(key, replace(meta, view=image.view), one, text))
+            planned.append(Planned(key, replace(meta, view=image.view, size=one.size, crop=one.crop), one, text))
     if text is not None and study.report is not None and not planned:
         planned.append(Planned(pseudonyms.of("sample", study.report.input_id), meta, None, text))
     if report is not None and study.report is not None:

@@ -9,10 +9,10 @@ never a message.
 
 import hashlib
 import json
-import os
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -20,11 +20,13 @@ import numpy as np
 
 from data_prep.chest import looks_like_chest
 from data_prep.deidentify import scrub
+from data_prep.durable import write_file
 from data_prep.inputs import Identifiers
-from data_prep.ledger import Note, Reason
+from data_prep.ledger import Note, Reason, outcome_of
 from data_prep.read_dicom import Refused, read_picture
 from data_prep.read_image import read_image
 from data_prep.reports import find_sections, is_empty
+from data_prep.workers import item_limits
 
 JPEG_QUALITY = 95
 
@@ -51,7 +53,7 @@ class ReportTask:
 Task = ImageTask | ReportTask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Done:
     """What became of one input: bytes in the spool, or a reason."""
 
@@ -59,10 +61,14 @@ class Done:
     reason: Reason | None = None
     where: str | None = None
     offset: int = 0
-    size: int = 0
+    size_bytes: int = 0
     crc32: int = 0
     digest: str = ""
     """Of the decoded values of a picture: equal ones are copies."""
+    phash: str = ""
+    """Perceptual hash of a picture, hexadecimal: near ones may be copies."""
+    size: tuple[int, int] | None = None
+    crop: tuple[int, int, int, int] | None = None
     sections: dict[str, tuple[int, int]] = field(default_factory=dict)
     num_words: int = 0
     notes: tuple[str, ...] = ()
@@ -83,28 +89,29 @@ class Converter:
 
     spool: Path
     encoding: Encoding
+    file_seconds: float
+    """Processor time that one input may take."""
+    timed_out: frozenset[str] = frozenset()
+    """Inputs known to take more."""
 
-    def __call__(self, number: int, tasks: Sequence[Task], crashed: frozenset[int]) -> int:
-        """Write part `number`; returns how many inputs it holds."""
+    def __call__(self, number: int, tasks: Sequence[Task], spoiled: Mapping[int, Reason]) -> Counter[str]:
+        """Write part `number`; returns how many inputs it holds, by outcome."""
         data = bytearray()
         done = []
         for place, task in enumerate(tasks):
-            if place in crashed:
-                done.append(Done(task.input, Reason.CRASHED))
+            if place in spoiled or task.input in self.timed_out:
+                done.append(Done(task.input, spoiled.get(place, Reason.TIMED_OUT)))
                 continue
-            result, content = convert(task, self.encoding)
+            with item_limits(self.file_seconds):
+                result, content = convert(task, self.encoding)
             if content:
-                result = Done(**{**_fields(result), "offset": len(data), "size": len(content), "crc32": zlib.crc32(content)})
+                result = replace(result, offset=len(data), size_bytes=len(content), crc32=zlib.crc32(content))
                 data += content
             done.append(result)
-        _write_durably(self.spool / f"part-{number:06d}.bin", bytes(data))
+        write_file(self.spool / f"part-{number:06d}.bin", bytes(data))
         lines = json.dumps([asdict(one) for one in done]).encode()
-        _write_durably(self.spool / f"part-{number:06d}.json", lines)
-        return len(done)
-
-
-def _fields(done: Done) -> dict:
-    return dict(done.__dict__)
+        write_file(self.spool / f"part-{number:06d}.json", lines)
+        return Counter(outcome_of(one.reason) for one in done)
 
 
 def read_part(spool: Path, number: int) -> list[Done] | None:
@@ -117,6 +124,8 @@ def read_part(spool: Path, number: int) -> list[Done] | None:
     for line in lines:
         line["reason"] = Reason(line["reason"]) if line["reason"] else None
         line["notes"] = tuple(line["notes"])
+        for pixels in ("size", "crop"):
+            line[pixels] = None if line[pixels] is None else tuple(line[pixels])
         line["sections"] = {title: (start, end) for title, (start, end) in line["sections"].items()}
         done.append(Done(**{**line, "part": number}))
     return done
@@ -181,12 +190,3 @@ def _place_of(error: BaseException) -> str:
             place = f" at {module}:{trace.tb_lineno}"
         trace = trace.tb_next
     return type(error).__name__ + place
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)

@@ -6,6 +6,7 @@ Everything here still identifies patients: it stays in memory, and nothing of it
 """
 
 import datetime
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,6 +98,14 @@ class Export:
     official_split: bool = False
     remarks: tuple[str, ...] = ()
     """Lines for the user, without anything that identifies."""
+
+    def input_ids(self) -> Iterator[str]:
+        """Every input of the export, once."""
+        yield from (one.input_id for one in self.set_aside)
+        for study in self.studies:
+            yield from (image.input_id for image in study.images)
+            if study.report is not None:
+                yield study.report.input_id
 
 
 def years_as_allowed(age: int | None) -> int | str | None:

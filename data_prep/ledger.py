@@ -86,6 +86,13 @@ class Note(StrEnum):
     IMAGE_MISSING = "image_missing"
 
 
+def outcome_of(reason: Reason | None) -> str:
+    """kept, excluded or failed."""
+    if reason is None:
+        return "kept"
+    return "failed" if reason in FAILURES else "excluded"
+
+
 @dataclass(frozen=True)
 class LedgerLine:
     """How one input ended; `reason` is None where it was kept."""
@@ -102,9 +109,7 @@ class LedgerLine:
 
     @property
     def outcome(self) -> str:
-        if self.reason is None:
-            return "kept"
-        return "failed" if self.reason in FAILURES else "excluded"
+        return outcome_of(self.reason)
 
     def to_json(self) -> str:
         fields = {"input": self.input, "type": self.type, "outcome": self.outcome, "reason": self.reason}
@@ -114,13 +119,14 @@ class LedgerLine:
 
 @dataclass(frozen=True)
 class LedgerCounts:
-    """Sums over a ledger; `reasons` and `by_type` are sorted by name."""
+    """Sums over a ledger; `reasons`, `notes` and `by_type` are sorted by name."""
 
     found: int
     kept: int
     excluded: int
     failed: int
     reasons: dict[str, int]
+    notes: dict[str, int]
     by_type: dict[str, dict[str, int]]
 
 
@@ -128,10 +134,12 @@ def count_lines(lines: Iterable[LedgerLine]) -> LedgerCounts:
     """Add up a ledger."""
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
     by_type: dict[str, Counter[str]] = {}
     for line in lines:
         outcomes[line.outcome] += 1
         by_type.setdefault(line.type, Counter())[line.outcome] += 1
+        notes.update(line.notes)
         if line.reason is not None:
             reasons[line.reason.value] += 1
     return LedgerCounts(
@@ -140,6 +148,7 @@ def count_lines(lines: Iterable[LedgerLine]) -> LedgerCounts:
         excluded=outcomes["excluded"],
         failed=outcomes["failed"],
         reasons=dict(sorted(reasons.items())),
+        notes=dict(sorted(notes.items())),
         by_type={name: dict(sorted(by_type[name].items())) for name in sorted(by_type)},
     )
 

@@ -1,13 +1,14 @@
 """The worker's part of writing: planned samples and the spool to one shard."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cxrpt.data.manifest import ShardEntry
 from data_prep.compose import Planned
 from data_prep.convert import Done
+from data_prep.ledger import Reason
 from data_prep.write_shards import ShardSample, write_shard
 
 
@@ -27,8 +28,8 @@ class ShardPacker:
     spool: Path
     image_format: str
 
-    def __call__(self, number: int, jobs: Sequence[PackJob], crashed: frozenset[int]) -> ShardEntry:
-        if crashed:
+    def __call__(self, number: int, jobs: Sequence[PackJob], spoiled: Mapping[int, Reason]) -> ShardEntry:
+        if spoiled:
             raise RuntimeError(f"the process that writes shard {number} died: not enough memory?")
         (job,) = jobs
         return write_shard(job.path, self._samples(job))
@@ -41,6 +42,7 @@ class ShardPacker:
                 image=self._read(planned.image),
                 text=self._read(planned.text),
                 image_format=self.image_format,
+                phash=bytes.fromhex(planned.image.phash) if planned.image else b"",
                 num_words=planned.text.num_words if planned.text else 0,
             )
 
@@ -49,7 +51,7 @@ class ShardPacker:
             return None
         with (self.spool / f"part-{done.part:06d}.bin").open("rb") as file:
             file.seek(done.offset)
-            content = file.read(done.size)
-        if len(content) != done.size or zlib.crc32(content) != done.crc32:
+            content = file.read(done.size_bytes)
+        if len(content) != done.size_bytes or zlib.crc32(content) != done.crc32:
             raise OSError(f"part {done.part} of the spool does not hold what was written to it: the disk fails")
         return content

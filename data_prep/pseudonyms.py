@@ -52,12 +52,17 @@ def read_or_make_key(path: Path) -> bytes:
         return _read_key(path)
     except OSError as error:
         raise InputError(f"the key file {path} cannot be made ({error.strerror}): name another with --key") from None
-    key = secrets.token_bytes(KEY_BYTES)
+    key = passing_key()
     with os.fdopen(handle, "w") as file:
         file.write(key.hex() + "\n")
         file.flush()
         os.fsync(file.fileno())
     return key
+
+
+def passing_key() -> bytes:
+    """A key for what is not kept."""
+    return secrets.token_bytes(KEY_BYTES)
 
 
 def _read_key(path: Path) -> bytes:

@@ -51,8 +51,8 @@ class BuildSettings:
 
     @property
     def time_outs(self) -> Path:
-        """Which inputs took too long, by their keyed hash, so that later builds need not find out again."""
-        return self.out.with_name(f"{self.out.name}.{self.institution}.timeouts.jsonl")
+        """Which inputs took too long: beside the key, as whoever uses the key again builds from the same files."""
+        return self.key_path.with_name(self.key_path.name + ".timeouts.jsonl")
 
 
 def check(settings: BuildSettings) -> None:

@@ -8,20 +8,19 @@ Every file gets its name once it is whole and on the disk.
 
 import hashlib
 import io
-import os
 import tarfile
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from cxrpt.data.manifest import ShardEntry
 from cxrpt.data.sample import Kind, SampleMeta
 from cxrpt.data.shards import INDEX_DTYPE, index_path, member_name
-
-FILE_MODE = 0o644
+from data_prep.durable import FILE_MODE, whole_file, write_file
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,14 @@ def shard_name(institution: str, split: str, number: int) -> str:
 
 def write_shard(path: Path, samples: Iterable[ShardSample]) -> ShardEntry:
     """Write one tar and its index; samples are taken in the order given, one in memory at a time."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    records = []
-    with temporary.open("wb") as file:
+    with whole_file(path) as file:
         writer = _TarWriter(file)
-        for sample in samples:
-            records.append(_write_sample(writer, sample))
+        index = np.array([_write_sample(writer, sample) for sample in samples], dtype=INDEX_DTYPE)
         writer.finish()
-        file.flush()
-        os.fsync(file.fileno())
-    index = np.array(records, dtype=INDEX_DTYPE)
-    buffer = io.BytesIO()
-    np.save(buffer, index, allow_pickle=False)
-    write_file(index_path(path), buffer.getvalue())
-    temporary.rename(path)
-    sync_folder(path.parent)
+        buffer = io.BytesIO()
+        np.save(buffer, index, allow_pickle=False)
+        # The index first: a tar without one would be taken for whole.
+        write_file(index_path(path), buffer.getvalue())
     counts = np.bincount(index["kind"], minlength=3)
     return ShardEntry(
         name=path.name,
@@ -98,7 +90,7 @@ def _hash_record(phash: bytes) -> np.ndarray:
 class _TarWriter:
     """A ustar of regular files with fixed owner, mode and time, hashed while it is written."""
 
-    def __init__(self, file: io.BufferedWriter):
+    def __init__(self, file: IO[bytes]):
         self._file = file
         self.num_bytes = 0
         self.sha256 = hashlib.sha256()
@@ -121,23 +113,3 @@ class _TarWriter:
     def finish(self) -> None:
         self._write(b"\0" * (2 * tarfile.BLOCKSIZE))
         self._write(b"\0" * (-self.num_bytes % tarfile.RECORDSIZE))
-
-
-def write_file(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
-    """Write a small file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cxrpt.errors import InputError
-from data_prep.run import BuildSummary, build, explain
+from data_prep.build_folder import BuildSummary
+from data_prep.path_map import explain
+from data_prep.run import build
 from data_prep.settings import BuildSettings, parse_split
 from data_prep.sources.hospital import HospitalOptions
 from data_prep.sources.table import TableOptions, read_columns

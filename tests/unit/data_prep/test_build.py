@@ -19,7 +19,8 @@ from cxrpt.data.manifest import read_manifest
 from cxrpt.data.sample import SPLITS, Kind
 from cxrpt.data.shards import ShardReader
 from cxrpt.errors import InputError
-from data_prep.run import build, explain
+from data_prep.path_map import explain
+from data_prep.run import build
 from data_prep.sources.hospital import HospitalOptions
 from data_prep.verify import verify_shards
 

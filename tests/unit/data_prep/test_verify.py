@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 from cxrpt.data.manifest import read_manifest
 from cxrpt.data.sample import SampleMeta
 from cxrpt.errors import InputError
+from data_prep.durable import write_file
 from data_prep.run import build
 from data_prep.verify import verify_shards
-from data_prep.write_shards import ShardSample, write_file, write_shard
+from data_prep.write_shards import ShardSample, write_shard
 from launch.prep import prep_app
 
 
