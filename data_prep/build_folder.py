@@ -88,7 +88,7 @@ def completed(folder: Path, identity: dict[str, Any]) -> BuildSummary | None:
         names = ("found", "kept", "excluded", "failed", "reasons", "notes", "by_type", "splits", "near")
         picked = {name: fields[name] for name in names}
         remarks = tuple(fields["remarks"])
-    except (KeyError, ValueError):
+    except (KeyError, json.JSONDecodeError):
         raise InputError(f"{folder / BUILD} is broken: remove {folder} and build again") from None
     shutil.rmtree(folder / WORK, ignore_errors=True)
     return BuildSummary(folder=folder, remarks=remarks, was_complete=True, **picked)

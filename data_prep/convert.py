@@ -23,6 +23,7 @@ from data_prep.deidentify import scrub
 from data_prep.durable import write_file
 from data_prep.inputs import Identifiers
 from data_prep.ledger import Note, Reason, outcome_of
+from data_prep.near_copies import perceptual_hash
 from data_prep.read_dicom import Refused, read_picture
 from data_prep.read_image import read_image
 from data_prep.reports import find_sections, is_empty
@@ -152,7 +153,15 @@ def _convert_image(task: ImageTask, encoding: Encoding) -> tuple[Done, bytes]:
     digest = hashlib.blake2b(repr((picture.stored.shape, picture.stored.dtype.str)).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(picture.stored).data)
     content = encode(shrink(picture.pixels, encoding.store_size), encoding.image_format)
-    return Done(task.input, digest=digest.hexdigest(), notes=tuple(str(note) for note in notes)), content
+    height, width = picture.pixels.shape
+    done = Done(
+        task.input,
+        digest=digest.hexdigest(),
+        phash=perceptual_hash(picture.pixels).hex(),
+        size=(width, height),
+        notes=tuple(str(note) for note in notes),
+    )
+    return done, content
 
 
 def _convert_report(task: ReportTask) -> tuple[Done, bytes]:
