@@ -13,7 +13,7 @@ from data_prep.run import BuildSummary, build, explain
 from data_prep.settings import BuildSettings, parse_split
 from data_prep.sources.hospital import HospitalOptions
 from data_prep.sources.table import TableOptions, read_columns
-from data_prep.verify import verify_shards
+from data_prep.verify import ShardCheck, verify_shards
 
 prep_app = typer.Typer(help="Build de-identified shards from an export.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -152,22 +152,54 @@ def explain_command(
         typer.echo(line)
 
 
-def verify(folder: Annotated[Path, typer.Argument(help="A folder that `cxrpt prep` made, or any folder above it.")]) -> None:
-    """Check every shard below a folder: checksums, members, counts, and no patient in two splits."""
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A folder that `cxrpt prep` made, or any folder above it.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Also end with 1 on near copies of a picture.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Show every shard and every near copy, not sums and the first.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Worker processes. Default: the free processors.")] = PROCESSES,
+) -> None:
+    """Check every shard below a folder: checksums, tars, members, counts, and no patient in two splits.
+
+    Ends with 1 where something is broken. Near copies of a picture in another split or institution are listed as warnings.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: name one that `cxrpt prep` made")
-    shown = Table("institution", "split", "shard", "pairs", "images", "texts", "state")
-    problems = []
-    for check in verify_shards(folder):
+    checks, told, warnings = [], False, 0
+    for check in verify_shards(folder, processes, Console(stderr=True)):
+        checks.append(check)
+    Console().print(_shards_table(checks, show_all))
+    for check in checks:
+        where = " ".join(filter(None, (check.institution, check.split, check.name)))
         if check.problem:
-            problems.append(check)
-        counts = (str(check.num_pairs), str(check.num_images), str(check.num_texts))
-        shown.add_row(check.institution, check.split, check.name, *counts, "BROKEN" if check.problem else "ok")
-    Console().print(shown)
-    for check in problems:
-        typer.echo(f"cxrpt: {' '.join(filter(None, (check.institution, check.split, check.name)))}: {check.problem}", err=True)
-    if problems:
+            told = True
+            typer.echo(f"cxrpt: {where}: {check.problem}", err=True)
+        if check.warning:
+            warnings += 1
+            if show_all or warnings <= WARNINGS_SHOWN:
+                typer.echo(f"warning: {where}: {check.warning}".replace(": :", ":"), err=True)
+    if warnings > WARNINGS_SHOWN and not show_all:
+        typer.echo(f"warning: {warnings - WARNINGS_SHOWN} more of these: --all shows them", err=True)
+    if told or (strict and warnings):
         raise typer.Exit(1)
+
+
+WARNINGS_SHOWN = 20
+
+
+def _shards_table(checks: list[ShardCheck], show_all: bool) -> Table:
+    """Sums of each split, or every shard."""
+    shown = Table("institution", "split", "shard" if show_all else "shards", "pairs", "images", "texts", "MB", "state")
+    groups: dict[tuple[str, ...], list[ShardCheck]] = {}
+    for check in checks:
+        if check.name.endswith(".tar"):
+            groups.setdefault((check.institution, check.split, *([check.name] if show_all else [])), []).append(check)
+    for group, members in groups.items():
+        broken = sum(bool(check.problem) for check in members)
+        sums = [sum(getattr(check, name) for check in members) for name in ("num_pairs", "num_images", "num_texts", "num_bytes")]
+        state = "ok" if not broken else "BROKEN" if len(members) == 1 else f"{broken} BROKEN"
+        count = group[2] if show_all else f"{len(members):,}"
+        shown.add_row(group[0], group[1], count, *(f"{number:,}" for number in sums[:3]), f"{sums[3] / 1e6:,.1f}", state)
+    return shown
 
 
 def _build(settings: BuildSettings) -> None:
