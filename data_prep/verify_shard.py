@@ -9,22 +9,22 @@ The walk names what is damaged; the sha256 of the manifest then says that nothin
 import hashlib
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cxrpt.data.manifest import ShardEntry
-from cxrpt.data.sample import IMAGE_EXTENSIONS, VIEWS, Kind, SampleMeta
+from cxrpt.data.sample import Kind, SampleMeta
 from cxrpt.data.shards import INDEX_DTYPE, member_name
 from data_prep.near_copies import NEAR_DISTANCE, perceptual_hash
 from data_prep.shard_members import (
     MEMBERS,
     DamageError,
+    check_sample,
     decode_picture,
     eight_bits,
-    kind_of,
     parse_meta,
     parse_text,
     read_index,
@@ -165,8 +165,7 @@ def _check_sample(file: int, record: np.void, institution: str) -> tuple[SampleM
     image, text, meta_bytes = (read_member(file, record, member) for member in MEMBERS)
     meta = parse_meta(meta_bytes, key)
     report = "" if text is None else parse_text(text, key)
-    for wrong in _contradictions(record, meta, report, institution):
-        raise DamageError(f"sample {key} {wrong}")
+    check_sample(record, meta, report, institution)
     if image is None:
         return meta, np.zeros(_HASH_BYTES, np.uint8)
     pixels = decode_picture(image, key)
@@ -176,32 +175,3 @@ def _check_sample(file: int, record: np.void, institution: str) -> tuple[SampleM
     if written.any() and int(np.bitwise_count(found ^ written).sum()) > NEAR_DISTANCE:
         raise DamageError(f"sample {key} has a perceptual hash in the index that is not its picture's")
     return meta, found
-
-
-def _contradictions(record: np.void, meta: SampleMeta, text: str, institution: str) -> Iterator[str]:
-    if kind_of(record) != record["kind"]:
-        yield "has other members than its kind in the index says"
-    if record["image"]["size"] and record["image_extension"].decode("ascii", "replace") not in IMAGE_EXTENSIONS:
-        yield "has a picture of no known format"
-    if not record["image"]["size"] and record["phash"].any():
-        yield "has a perceptual hash in the index, but no picture"
-    if int(record["num_words"]) != len(text.split()):
-        yield "has another number of words than its index says"
-    if meta.institution != institution:
-        yield "is of another institution than its folder"
-    if not all(isinstance(name, str) and name for name in (meta.patient, meta.study)):
-        yield "has no patient or no study"
-    if meta.view not in VIEWS:
-        yield f"has a view that is none of {', '.join(VIEWS)}"
-    if any(not 0 <= start < end <= len(text) for start, end in meta.sections.values()):
-        yield "has a section that lies outside its text"
-    if any(value not in (-1, 0, 1) for value in meta.labels.values()):
-        yield "has a label that is none of 1, 0, -1"
-    if not _age_may_leave(meta.age):
-        yield 'has an age that is neither below 90 nor "90+"'
-    if meta.sex not in (None, "M", "F", "O"):
-        yield "has a sex that is none of M, F, O"
-
-
-def _age_may_leave(age: object) -> bool:
-    return age is None or age == "90+" or (type(age) is int and 0 <= age < 90)

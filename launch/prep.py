@@ -14,6 +14,7 @@ from data_prep.settings import BuildSettings, parse_split
 from data_prep.sources.hospital import HospitalOptions
 from data_prep.sources.table import TableOptions, read_columns
 from data_prep.verify import ShardCheck, verify_shards
+from launch.summary import wide_console
 
 prep_app = typer.Typer(help="Build de-identified shards from an export.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -167,7 +168,7 @@ def verify(
     checks, told, warnings = [], False, 0
     for check in verify_shards(folder, processes, Console(stderr=True)):
         checks.append(check)
-    Console().print(_shards_table(checks, show_all))
+    wide_console().print(_shards_table(checks, show_all))
     for check in checks:
         where = " ".join(filter(None, (check.institution, check.split, check.name)))
         if check.problem:
