@@ -52,7 +52,7 @@ def verify_shards(root: Path, processes: int = 0, console: Console | None = None
     Raises:
         InputError: there is no manifest below `root`.
     """
-    folders = sorted(path.parent for path in root.rglob(MANIFEST_NAME))
+    folders = sorted((path.parent for path in root.rglob(MANIFEST_NAME)), key=_place)
     if not folders:
         raise InputError(f"{root} holds no {MANIFEST_NAME}: name a folder that `cxrpt prep` made")
     manifests: dict[Path, Manifest] = {}
@@ -64,12 +64,17 @@ def verify_shards(root: Path, processes: int = 0, console: Console | None = None
             continue
         for problem in _manifest_problems(folder, manifests[folder]):
             yield ShardCheck(folder.parent.name, folder.name, MANIFEST_NAME, problem=problem)
-    sound = {folder: manifest for folder, manifest in manifests.items() if not _is_unfit(folder, manifest)}
+    sound = {folder: manifest for folder, manifest in manifests.items() if not _is_unfit(manifest)}
     yield from _check_shards(sound, processes, console)
     for folder, manifest in sound.items():
         for stray in _strays(folder, manifest):
             yield ShardCheck(manifest.institution, manifest.split, stray, problem="is in no manifest: remove it or build again")
     yield from _check_builds(manifests)
+
+
+def _place(folder: Path) -> tuple[Path, int, Path]:
+    """By institution, then train, val, test."""
+    return folder.parent, SPLITS.index(folder.name) if folder.name in SPLITS else len(SPLITS), folder
 
 
 def _check_shards(manifests: dict[Path, Manifest], processes: int, console: Console | None) -> Iterator[ShardCheck]:
@@ -113,7 +118,7 @@ _SHARD_NAME = re.compile(r"[\w-][\w.-]*\.tar")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def _is_unfit(folder: Path, manifest: Manifest) -> bool:
+def _is_unfit(manifest: Manifest) -> bool:
     """Whether its lines cannot even be looked up."""
     names = [entry.name for entry in manifest.shards]
     numbers = [
@@ -131,7 +136,7 @@ def _is_unfit(folder: Path, manifest: Manifest) -> bool:
 
 
 def _manifest_problems(folder: Path, manifest: Manifest) -> Iterator[str]:
-    if _is_unfit(folder, manifest):
+    if _is_unfit(manifest):
         yield "names no split of ours, a shard twice, or sizes and names that cannot be: build again"
         return
     if (manifest.institution, manifest.split) != (folder.parent.name, folder.name):

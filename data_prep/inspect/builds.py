@@ -18,6 +18,8 @@ BUILD = "build.json"
 LEDGER = "ledger.jsonl"
 TYPES = ("dicom", "picture", "report")
 OUTCOMES = ("kept", "excluded", "failed")
+_REASONS = frozenset(reason.value for reason in Reason)
+_NOTES = frozenset(note.value for note in Note)
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,10 @@ def _count_ledger(path: Path, facts: BuildFacts, advance: Callable[[], None]) ->
                 outcome = fields["outcome"] if fields["outcome"] in OUTCOMES else "other"
                 facts.outcomes[kind, outcome] += 1
                 if fields["reason"] is not None:
-                    reason = fields["reason"] if fields["reason"] in Reason else "other"
+                    reason = fields["reason"] if fields["reason"] in _REASONS else "other"
                     facts.reasons["failed" if reason in FAILURES else outcome, reason, kind] += 1
                 for note in fields.get("notes", ()):
-                    facts.notes[note if note in Note else "other", kind] += 1
+                    facts.notes[note if note in _NOTES else "other", kind] += 1
             except (ValueError, KeyError, TypeError):
                 broken += 1
     return broken

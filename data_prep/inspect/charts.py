@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 WIDTH = 420
 NUM_COLOURS = 8
+"""The last is a grey, for what is unknown or the rest."""
 MAX_BINS = 24
 _LEFT, _RIGHT, _TOP = 44, 10, 8
 
@@ -110,9 +111,10 @@ def shares(rows: Sequence[tuple[str, Sequence[tuple[str, int]]]]) -> Markup:
     for number, (name, counts) in enumerate(rows):
         y, x, total = number * step + 4, float(left), sum(count for _, count in counts)
         parts.append(_text(left - 8, y + 13, _short(name, 14), "end", "name"))
-        for colour, (part, count) in enumerate(counts):
+        for place, (part, count) in enumerate(counts):
             if not count:
                 continue
+            colour = colour_of(part, place)
             wide = (WIDTH - left - _RIGHT) * count / total
             title = f"<title>{escape(name)}, {escape(part)}: {count:,} ({count / total:.1%})</title>"
             parts.append(f"<g>{title}{_rect(x, y, max(wide - 1, 0.5), 18, colour)}")
@@ -145,6 +147,11 @@ def ranges(rows: Sequence[tuple[str, int, Sequence[np.ndarray]]], high: float, u
             parts.append(f'<rect class="notch" x="{middle - 1:.1f}" y="{y - 1:.1f}" width="2" height="8"/>')
     parts.append(_text(left + inner_w / 2, height - 3, unit, "middle", "unit"))
     return _svg(height, parts, unit)
+
+
+def colour_of(part: str, place: int) -> int:
+    """The colour of a part by its place; what is unknown is grey."""
+    return NUM_COLOURS - 1 if part.lower() == "unknown" else place
 
 
 def _round_step(least: float) -> float:

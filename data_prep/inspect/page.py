@@ -18,7 +18,7 @@ from cxrpt.data.sample import Kind
 from data_prep.inspect.builds import OUTCOMES, BuildFacts, read_build
 from data_prep.inspect.cards import Card, choose_cards, make_card, marked_text
 from data_prep.inspect.census import Census, take_census
-from data_prep.inspect.charts import NUM_COLOURS, compact
+from data_prep.inspect.charts import NUM_COLOURS, colour_of, compact
 from data_prep.inspect.figures import by_institution, figures, sample_words
 from data_prep.inspect.findings import findings
 from data_prep.inspect.near import PLACES, WHOSE, NearFacts, near_pictures
@@ -116,7 +116,7 @@ def _environment() -> Environment:
         loader=PackageLoader("data_prep.inspect"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     made.filters |= {"number": lambda value: f"{value:,}", "compact": compact, "size": _size_words, "share": _share}
-    made.filters["colour"] = lambda place: f"c{place % NUM_COLOURS}"
+    made.filters["colour"] = lambda place, name: f"c{colour_of(name, place) % NUM_COLOURS}"
     return made
 
 
