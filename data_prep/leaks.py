@@ -1,6 +1,6 @@
 """What only all shards together show: patients in two splits, keys that come twice, near copies of pictures elsewhere.
 
-    shard 0 | shard 1 | ...     a row a sample: key, patient (64-bit digests), perceptual hash: 48 bytes, 0.5 GB for ten millions
+    shard 0 | shard 1 | ...     a row a sample: digests of key and patient, perceptual hash; 53 bytes
 
 Equal digests are only a suspicion: the texts they stand for are read again and compared before anything is said.
 """
@@ -79,7 +79,7 @@ class SampleTable:
                 keys = ", ".join(key for key, _ in samples)
                 yield Finding(institution, both, f"share patient {samples[0][1]} (samples {keys})", True)
             if len(groups) > NAMED:
-                yield Finding(institution, "", f"{len(groups) - NAMED} more patients are in several splits", True)
+                yield Finding(institution, "", f"further patients in several splits: {len(groups) - NAMED}", True)
 
     def _repeated_keys(self) -> Iterator[Finding]:
         for institution, rows in self._by_institution(self._keys):
@@ -94,7 +94,7 @@ class SampleTable:
                     names = sorted({self._job(row).path.name, self._job(other).path.name})
                     yield Finding(institution, "", f"sample key {key} comes more than once (in {', '.join(names)})", True)
             if len(pairs) > NAMED:
-                yield Finding(institution, "", f"{len(pairs) - NAMED} more sample keys come more than once", True)
+                yield Finding(institution, "", f"further sample keys that come more than once: {len(pairs) - NAMED}", True)
 
     def _near_pictures(self) -> Iterator[Finding]:
         pairs = find_near(self._hashes)
@@ -113,7 +113,7 @@ class SampleTable:
             yield Finding(_both(one.institution, two.institution), _both(one.split, two.split), words, False)
         others = int(np.sum(~elsewhere & (self._patients[first] != self._patients[second])))
         if others:
-            words = f"{others} pairs of near pictures of different patients lie within one split: `cxrpt inspect` shows them"
+            words = f"pairs of near pictures of different patients within one split: {others}; `cxrpt inspect` shows them"
             yield Finding("", "", words, False)
 
     def _by_institution(self, digests: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

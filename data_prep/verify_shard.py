@@ -91,7 +91,7 @@ def check_shard(job: ShardJob) -> ShardFacts:
         problems.append(f"is longer than its manifest says: {num_bytes} of {job.entry.num_bytes} bytes")
     if digest != job.entry.sha256:
         problems.append("does not have the sha256 of its manifest")
-    more = f" (and {len(problems) - 1} more findings)" if len(problems) > 1 else ""
+    more = f" (further findings: {len(problems) - 1})" if len(problems) > 1 else ""
     return ShardFacts(problems[0] + more if problems else "", *facts)
 
 

@@ -156,7 +156,9 @@ def explain_command(
 def verify(
     folder: Annotated[Path, typer.Argument(help="A folder that `cxrpt prep` made, or any folder above it.")],
     strict: Annotated[bool, typer.Option("--strict", help="Also end with 1 on near copies of a picture.")] = False,
-    show_all: Annotated[bool, typer.Option("--all", help="Show every shard and every near copy, not sums and the first.")] = False,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show every shard and every near copy, not sums and the first.")
+    ] = False,
     processes: Annotated[int, typer.Option(min=1, help="Worker processes. Default: the free processors.")] = PROCESSES,
 ) -> None:
     """Check every shard below a folder: checksums, tars, members, counts, and no patient in two splits.
@@ -196,7 +198,9 @@ def _shards_table(checks: list[ShardCheck], show_all: bool) -> Table:
             groups.setdefault((check.institution, check.split, *([check.name] if show_all else [])), []).append(check)
     for group, members in groups.items():
         broken = sum(bool(check.problem) for check in members)
-        sums = [sum(getattr(check, name) for check in members) for name in ("num_pairs", "num_images", "num_texts", "num_bytes")]
+        sums = [
+            sum(getattr(check, name) for check in members) for name in ("num_pairs", "num_images", "num_texts", "num_bytes")
+        ]
         state = "ok" if not broken else "BROKEN" if len(members) == 1 else f"{broken} BROKEN"
         count = group[2] if show_all else f"{len(members):,}"
         shown.add_row(group[0], group[1], count, *(f"{number:,}" for number in sums[:3]), f"{sums[3] / 1e6:,.1f}", state)

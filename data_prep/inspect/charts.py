@@ -65,7 +65,7 @@ def histogram(series: Mapping[str, np.ndarray], bins: Bins, unit: str) -> Markup
     parts = [_grid(tick, _TOP + inner_h * (1 - tick / top)) for tick in ticks]
     column = inner_w / bins.num
     for place in range(bins.num):
-        y = _TOP + inner_h
+        y: float = _TOP + inner_h
         told = ", ".join(f"{name} {int(counts[place]):,}" for name, counts in series.items() if counts[place])
         rects = []
         for number, counts in enumerate(series.values()):
@@ -75,10 +75,9 @@ def histogram(series: Mapping[str, np.ndarray], bins: Bins, unit: str) -> Markup
                 rects.append(_rect(_LEFT + place * column + 0.5, y, max(column - 1, 0.5), tall, number))
         if rects:
             parts.append(f"<g><title>{escape(bins.name(place))}: {escape(told)}</title>{''.join(rects)}</g>")
-    every = max(1, math.ceil(bins.num / 8))
-    for place in range(0, bins.num, every):
+    for place in range(0, bins.num, max(1, math.ceil(bins.num / 8))):
         label = f"{bins.low + place * bins.step:g}"
-        middle = place + 0.5 if bins.step == 1 else place
+        middle = place + (0.5 if bins.step == 1 else 0)
         label = ("<" if place == 0 and bins.opens_low else "") + label
         parts.append(_text(_LEFT + middle * column, height - bottom + 15, label, "middle"))
     more = f", last column and more: {bins.low + (bins.num - 1) * bins.step:g}+" if bins.opens_high else ""

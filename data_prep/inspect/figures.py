@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from cxrpt.data.sample import VIEWS
+from cxrpt.data.sample import VIEWS, Kind
 from data_prep.inspect.charts import NUM_COLOURS, Bins, bars, choose_bins, histogram, ranges, shares
 from data_prep.inspect.opened import PERCENTILES, OpenedSplit
 
@@ -52,7 +52,7 @@ def figures(groups: Groups) -> list[Figure]:
 
 def sample_words(splits: Sequence[OpenedSplit]) -> str:
     """From how many samples a figure is drawn."""
-    total, opened = (sum(numbers) for numbers in zip(*((len(one.census), one.num_opened) for one in splits), strict=True))
+    total, opened = sum(one.census.manifest.count() for one in splits), sum(one.num_opened for one in splits)
     return f"all {total:,} samples" if all(one.is_whole for one in splits) else f"a sample of {opened:,} of {total:,}"
 
 
@@ -106,9 +106,7 @@ def _words(groups: Groups) -> Figure | None:
         for name, splits in groups.items()
     }
     total = sum(map(len, values.values()))
-    return _distribution(
-        "Length of reports", values, "words", f"all {total:,} texts", lambda every: choose_bins(every, low=0)
-    )
+    return _distribution("Length of reports", values, "words", f"all {total:,} texts", lambda every: choose_bins(every, low=0))
 
 
 def _sections(groups: Groups) -> Figure | None:
@@ -148,7 +146,11 @@ def _known_sizes(groups: Groups) -> tuple[dict[str, np.ndarray], str]:
     total = sum(map(len, found.values()))
     if as_they_came:
         return found, f"as they came, {total:,} pictures; {sum(split.num_cropped for split in pictures):,} were cropped"
-    return found, f"as stored, a sample of {total:,} pictures"
+    return found, f"as stored, {total:,} of {_num_pictures(groups):,} pictures"
+
+
+def _num_pictures(groups: Groups) -> int:
+    return sum(int(np.sum(split.census.kinds != Kind.TEXT)) for split in _everyone(groups))
 
 
 def _greys(groups: Groups) -> Figure | None:
@@ -161,7 +163,7 @@ def _greys(groups: Groups) -> Figure | None:
         return None
     decoded = sum(split.num_decoded for split in _everyone(groups))
     which = ", ".join(f"{percent}" for percent in PERCENTILES)
-    source = f"percentiles {which} of each picture, top to bottom; a sample of {decoded:,} pictures"
+    source = f"percentiles {which} of each picture, top to bottom; {decoded:,} of {_num_pictures(groups):,} pictures"
     return Figure("Grey values", ranges(rows, 255, "grey value, 0 black to 255 white"), source)
 
 
@@ -173,7 +175,9 @@ def _per_patient(groups: Groups) -> Figure | None:
         for name, splits in whole.items()
     }
     missing = sum(len(groups[name]) - len(splits) for name, splits in whole.items())
-    source = f"{sum(map(len, values.values())):,} patients" + (f"; without {missing} splits that were not read whole" if missing else "")
+    source = f"{sum(map(len, values.values())):,} patients" + (
+        f"; splits left out as not read whole: {missing}" if missing else ""
+    )
     return _distribution("Samples of a patient", values, "samples", source, lambda every: choose_bins(every, low=1))
 
 

@@ -58,7 +58,7 @@ def _damage(census: Census, opened: Sequence[OpenedSplit]) -> Iterator[Finding]:
             by_shard[shard][words] += number
         for shard, reasons in sorted(by_shard.items()):
             words, more = min(reasons), reasons.total() - 1
-            yield Finding("problem", shard, words + (f" (and {more} more samples)" if more else ""))
+            yield Finding("problem", shard, words + (f" (further samples: {more})" if more else ""))
 
 
 def _privacy(opened: Sequence[OpenedSplit]) -> Iterator[Finding]:
@@ -68,7 +68,7 @@ def _privacy(opened: Sequence[OpenedSplit]) -> Iterator[Finding]:
             splits_of[split.census.institution, patient].add(split.census.split)
     leaked = Counter(institution for (institution, _), splits in splits_of.items() if len(splits) > 1)
     for institution, number in sorted(leaked.items()):
-        yield Finding("problem", institution, f"{number:,} patients are in more than one split: run `cxrpt verify`")
+        yield Finding("problem", institution, f"patients in more than one split: {number:,}; `cxrpt verify` names them")
     for split in opened:
         if split.num_scrub_again:
             words = f"{split.num_scrub_again:,} of {split.num_looked_at:,} texts still hold what de-identification removes"
@@ -81,7 +81,9 @@ def _of_builds(builds: Sequence[BuildFacts]) -> Iterator[Finding]:
             yield Finding("warning", build.institution, problem)
         failed = build.count("failed")
         if build.found and failed / build.found > MANY_FAILED:
-            yield Finding("warning", build.institution, f"{failed / build.found:.1%} of its inputs failed: see the reasons below")
+            yield Finding(
+                "warning", build.institution, f"{failed / build.found:.1%} of its inputs failed: see the reasons below"
+            )
 
 
 def _of_splits(census: Census, opened: Sequence[OpenedSplit]) -> Iterator[Finding]:
@@ -126,12 +128,13 @@ def _of_near(near: NearFacts) -> Iterator[Finding]:
     # Counted pairs may be a sample of all; pairs of one patient across splits are told as a leak of that patient.
     for place in ("across splits", "across institutions"):
         if near.places[place]:
-            yield Finding("warning", "", f"{near.places[place]:,} pairs of near-copy pictures {place}")
+            yield Finding("warning", "", f"pairs of near-copy pictures {place}: {near.places[place]:,}")
     others = near.whose["within a split", "other patient"]
     if others:
-        yield Finding("note", "", f"{others:,} pairs of near-copy pictures of different patients within a split")
-    if near.num_hashes < near.num_pictures:
-        words = f"{near.num_pictures - near.num_hashes:,} pictures have no perceptual hash in their index: not searched for copies"
+        yield Finding("note", "", f"pairs of near-copy pictures of different patients within a split: {others:,}")
+    unknown = near.num_pictures - near.num_hashes
+    if unknown:
+        words = f"pictures without a perceptual hash in their index, not searched for copies: {unknown:,}"
         yield Finding("note", "", words)
 
 

@@ -1,7 +1,7 @@
 """Near copies of pictures over all splits and institutions: how many of what sort, and a few of them to be looked at.
 
-    hashes of all indexes ─ find_near ─► pairs ─┬─ counted by where they lie and whose they are
-                                                └─ the most telling ones, opened
+hashes of all indexes ─ find_near ─► pairs ─┬─ counted by where they lie and whose they are
+                                            └─ the most telling ones, opened
 """
 
 from collections import Counter
@@ -15,8 +15,8 @@ from data_prep.inspect.census import SplitCensus
 from data_prep.inspect.opened import Member, read_rows
 from data_prep.near_copies import NEAR_DISTANCE, find_near
 
-PAIRS_OPENED = 5000
-"""Pairs whose patients are compared; of more than these, a seeded sample."""
+PAIRS_OPENED = 2000
+"""Pairs of each sort of place whose patients are compared; of more than these, a seeded sample."""
 PLACES = ("within a split", "across splits", "across institutions")
 WHOSE = ("same patient", "other patient", "not known")
 
@@ -53,7 +53,7 @@ class NearFacts:
 
 
 def near_pictures(splits: Sequence[SplitCensus], num_shown: int, seed: int) -> NearFacts:
-    """Search all pictures of all splits; show the pairs that matter most: elsewhere, of other patients, nearest first."""
+    """Search all pictures of all splits; of each sort of place the nearest pairs are shown, other patients first."""
     hashes = np.concatenate([split.hashes for split in splits])
     num_pictures = sum(int(np.sum(split.kinds != Kind.TEXT)) for split in splits)
     num_hashes = int(hashes.any(axis=1).sum())
@@ -61,23 +61,42 @@ def near_pictures(splits: Sequence[SplitCensus], num_shown: int, seed: int) -> N
     del hashes
     starts = np.concatenate([[0], np.cumsum([len(split) for split in splits])])
     sides = np.searchsorted(starts, pairs[:, :2], side="right") - 1
-    institutions = np.array([split.institution for split in splits])[sides] if len(pairs) else np.zeros((0, 2), str)
+    names = sorted({split.institution for split in splits})
+    institutions = np.array([names.index(split.institution) for split in splits])[sides]
     places = np.where(institutions[:, 0] != institutions[:, 1], 2, np.where(sides[:, 0] != sides[:, 1], 1, 0))
-    counts = Counter({PLACES[place]: int(np.sum(places == place)) for place in np.unique(places)})
-    chosen = np.lexsort((np.random.default_rng(seed).permutation(len(pairs)), -places))[:PAIRS_OPENED]
-    rows = pairs[chosen][:, :2] - starts[sides[chosen]]
-    people = _people(splits, sides[chosen], rows)
-    whose = [_whose(int(places[at]), people[number]) for number, at in enumerate(chosen)]
-    order = np.lexsort((pairs[chosen, 2], [WHOSE.index(one) == 0 for one in whose], -places[chosen]))[:num_shown]
+    rng = np.random.default_rng(seed)
+    drawn = [rng.permutation(np.flatnonzero(places == place))[:PAIRS_OPENED] for place in range(len(PLACES))]
+    chosen = np.concatenate(drawn)
+    sides, rows = sides[chosen], pairs[chosen, :2] - starts[sides[chosen]]
+    people = _people(splits, sides, rows)
+    whose = [_whose(int(place), patients) for place, patients in zip(places[chosen], people, strict=True)]
     shown = []
-    for number in order:
-        at = chosen[number]
-        members = [_open(splits[side], int(row)) for side, row in zip(sides[at], rows[number], strict=True)]
-        if members[0] is not None and members[1] is not None:
-            one, other = ((splits[side], member) for side, member in zip(sides[at], members, strict=True))
-            shown.append(NearPair(one, other, int(pairs[at, 2]), PLACES[places[at]], whose[number]))
-    sorts = Counter((PLACES[places[at]], one) for at, one in zip(chosen, whose, strict=True))
-    return NearFacts(num_hashes, num_pictures, counts, sorts, len(chosen), tuple(shown))
+    for number in _most_telling(places[chosen], np.array([WHOSE.index(one) == 0 for one in whose]), pairs[chosen, 2])[
+        :num_shown
+    ]:
+        one, other = (_open(splits[side], int(row)) for side, row in zip(sides[number], rows[number], strict=True))
+        if one is not None and other is not None:
+            at = chosen[number]
+            left, right = (splits[side] for side in sides[number])
+            shown.append(NearPair((left, one), (right, other), int(pairs[at, 2]), PLACES[places[at]], whose[number]))
+    return NearFacts(
+        num_hashes,
+        num_pictures,
+        Counter({name: int(np.sum(places == place)) for place, name in enumerate(PLACES)}),
+        Counter((PLACES[place], one) for place, one in zip(places[chosen], whose, strict=True)),
+        len(chosen),
+        tuple(shown),
+    )
+
+
+def _most_telling(places: np.ndarray, is_same_patient: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """An order of pairs (n,): places in turn, in each the pairs of other patients first, and the nearest first."""
+    order = np.lexsort((distances, is_same_patient, places))
+    turn = np.empty(len(order), np.int64)
+    for place in np.unique(places):
+        mine = order[places[order] == place]
+        turn[mine] = np.arange(len(mine))
+    return np.lexsort((-places, turn))
 
 
 def _people(splits: Sequence[SplitCensus], sides: np.ndarray, rows: np.ndarray) -> list[list[str | None]]:

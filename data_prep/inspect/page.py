@@ -14,16 +14,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cxrpt import __version__
-from cxrpt.data.sample import Kind
 from data_prep.inspect.builds import OUTCOMES, BuildFacts, read_build
 from data_prep.inspect.cards import Card, choose_cards, make_card, marked_text
-from data_prep.inspect.census import Census, take_census
-from data_prep.inspect.charts import NUM_COLOURS, colour_of, compact
+from data_prep.inspect.census import Census, SplitCensus, take_census
+from data_prep.inspect.charts import NUM_COLOURS, colour_of
 from data_prep.inspect.figures import by_institution, figures, sample_words
 from data_prep.inspect.findings import findings
 from data_prep.inspect.near import PLACES, WHOSE, NearFacts, near_pictures
 from data_prep.inspect.opened import OpenedSplit, open_split
-from data_prep.inspect.repeats import common_texts, repeats_of
+from data_prep.inspect.repeats import CommonText, RepeatFacts, common_texts, repeats_of
 
 NEAR_SHOWN = 16
 TEXTS_SHOWN = 6
@@ -58,6 +57,19 @@ class LabelCell:
         return self.present + self.absent + self.uncertain + self.unknown
 
 
+@dataclass(frozen=True)
+class Facts:
+    """Everything that was read."""
+
+    census: Census
+    builds: list[BuildFacts]
+    opened: list[OpenedSplit]
+    near: NearFacts
+    repeats: list[RepeatFacts]
+    common: tuple[CommonText, ...]
+    cards: list[Card]
+
+
 def inspect_page(root: Path, samples: int, members: int, seed: int, console: Console | None = None) -> str:
     """The page on the shards below `root`.
 
@@ -67,6 +79,11 @@ def inspect_page(root: Path, samples: int, members: int, seed: int, console: Con
     Raises:
         InputError: there is no manifest below `root`, or none that can be read.
     """
+    facts = _gather(root, samples, members, seed, console)
+    return _environment().get_template("page.html.j2").render({"members": members, "seed": seed, **_context(facts)})
+
+
+def _gather(root: Path, samples: int, members: int, seed: int, console: Console | None) -> Facts:
     with Progress(console=console, transient=True, disable=console is None) as progress:
         bar = progress.add_task("reading indexes", total=None)
         census = take_census(root, lambda done, total: progress.update(bar, completed=done, total=total))
@@ -76,46 +93,55 @@ def inspect_page(root: Path, samples: int, members: int, seed: int, console: Con
         progress.update(bar, description="opening samples", completed=0, total=to_open)
         opened = [open_split(split, members, seed, lambda number: progress.advance(bar, number)) for split in census.splits]
         progress.update(bar, description="comparing pictures and texts", total=None)
-        near = near_pictures(census.splits, NEAR_SHOWN, seed)
-        repeats = [
-            repeats_of(name, [split for split in census.splits if split.institution == name]) for name in census.institutions
-        ]
-        progress.update(bar, description="drawing")
-        facts = {
-            "version": __version__,
-            "seed": seed,
-            "institutions": census.institutions,
-            "sampled": sample_words(opened),
-            "is_whole": all(split.is_whole for split in opened),
-            "members": members,
-            "totals": _totals(census, builds, opened),
-            "findings": findings(census, builds, opened, near, repeats),
-            "privacy": _privacy(opened, builds),
-            "splits": _split_rows(census, builds, opened),
-            "settings": _settings(census),
-            "builds": builds,
-            "legend_names": list(by_institution(opened)),
-            "figures": figures(by_institution(opened)),
-            "cards": choose_cards(opened, samples, seed),
-            "labels": _labels(opened),
-            "near": near,
-            "near_cards": _near_cards(near),
-            "places": PLACES,
-            "whose": WHOSE,
-            "repeats": [facts for facts in repeats if facts.num_samples],
-            "common": [
-                (common, marked_text(common.text, {})) for common in common_texts(census.splits, TEXTS_SHOWN)
-            ],
-            "outcomes": OUTCOMES,
-        }  # fmt: skip
-        return _environment().get_template("page.html.j2").render(facts)
+        of_institution = {name: [one for one in census.splits if one.institution == name] for name in census.institutions}
+        return Facts(
+            census=census,
+            builds=builds,
+            opened=opened,
+            near=near_pictures(census.splits, NEAR_SHOWN, seed),
+            repeats=[repeats_of(name, splits) for name, splits in of_institution.items()],
+            common=common_texts(census.splits, TEXTS_SHOWN),
+            cards=choose_cards(opened, samples, seed),
+        )
+
+
+def _context(facts: Facts) -> dict[str, Any]:
+    """What the template is given."""
+    census, builds, opened, near = facts.census, facts.builds, facts.opened, facts.near
+    groups = by_institution(opened)
+    return {
+        "version": __version__,
+        "institutions": census.institutions,
+        "sampled": sample_words(opened),
+        "totals": _totals(census, builds, opened),
+        "findings": findings(census, builds, opened, near, facts.repeats),
+        "privacy": _privacy(opened, builds),
+        "splits": _split_rows(census, builds, opened),
+        "settings": _settings(census),
+        "builds": builds,
+        "outcomes": OUTCOMES,
+        "legend_names": list(groups),
+        "figures": figures(groups),
+        "cards": facts.cards,
+        "labels": _labels(opened),
+        "near": near,
+        "near_cards": [(pair, make_card(*pair.one), make_card(*pair.other)) for pair in near.shown],
+        "places": PLACES,
+        "whose": WHOSE,
+        "repeats": [one for one in facts.repeats if one.num_samples],
+        "common": [(one, marked_text(one.text, {})) for one in facts.common],
+    }
 
 
 def _environment() -> Environment:
     made = Environment(
-        loader=PackageLoader("data_prep.inspect"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("data_prep.inspect"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    made.filters |= {"number": lambda value: f"{value:,}", "compact": compact, "size": _size_words, "share": _share}
+    made.filters |= {"number": lambda value: f"{value:,}", "size": _size_words, "share": _share}
     made.filters["colour"] = lambda place, name: f"c{colour_of(name, place) % NUM_COLOURS}"
     return made
 
@@ -123,7 +149,10 @@ def _environment() -> Environment:
 def _totals(census: Census, builds: Sequence[BuildFacts], opened: Sequence[OpenedSplit]) -> dict[str, Any]:
     entries = [entry for split in census.splits for entry in split.manifest.shards]
     whole = all(split.is_whole for split in opened)
-    studies = sum(len({study for one in opened if one.census.institution == name for study in one.studies}) for name in census.institutions)
+    studies = sum(
+        len({study for one in opened if one.census.institution == name for study in one.studies})
+        for name in census.institutions
+    )
     outcomes: Counter[str] = Counter()
     for build in builds:
         outcomes.update({outcome: build.count(outcome) for outcome in OUTCOMES})
@@ -142,7 +171,7 @@ def _totals(census: Census, builds: Sequence[BuildFacts], opened: Sequence[Opene
     }
 
 
-def _patients(split: Any, builds: Sequence[BuildFacts], opened: Sequence[OpenedSplit]) -> int | None:
+def _patients(split: SplitCensus, builds: Sequence[BuildFacts], opened: Sequence[OpenedSplit]) -> int | None:
     """As the build counted them; without a build, counted where the split was opened whole."""
     for build in builds:
         if build.institution == split.institution and split.split in build.patients:
@@ -194,7 +223,9 @@ def _privacy(opened: Sequence[OpenedSplit], builds: Sequence[BuildFacts]) -> dic
         "scrub_again": sum(split.num_scrub_again for split in opened),
         "oldest": max((age for age, _ in ages if isinstance(age, int)), default=0),
         "over_90": sum(number for (age, _), number in ages.items() if age == "90+"),
-        "burned_in": sum(number for build in builds for (_, why, _), number in build.reasons.items() if why == "burned_in_text"),
+        "burned_in": sum(
+            number for build in builds for (_, why, _), number in build.reasons.items() if why == "burned_in_text"
+        ),
         "days": max((last for split in opened for _, last in split.days.values()), default=0),
     }
 
@@ -204,21 +235,17 @@ def _labels(opened: Sequence[OpenedSplit]) -> list[tuple[str, list[OpenedSplit],
     tables = []
     for name in dict.fromkeys(split.census.institution for split in opened):
         splits = [split for split in opened if split.census.institution == name and split.num_opened]
-        present = sum((split.labels for split in splits), Counter[tuple[str, int]]())
+        known = sum((split.labels for split in splits), Counter[tuple[str, int]]())
         rows = []
-        for finding in sorted({one for one, _ in present}, key=lambda one: (-present[one, 1], one)):
+        for finding in sorted({one for one, _ in known}, key=lambda one: (-known[one, 1], one)):
             cells = []
             for split in splits:
-                known = [split.labels[finding, value] for value in (1, 0, -1)]
-                cells.append(LabelCell(*known, split.num_opened - sum(known)))
+                present, absent, uncertain = (split.labels[finding, value] for value in (1, 0, -1))
+                cells.append(LabelCell(present, absent, uncertain, split.num_opened - present - absent - uncertain))
             rows.append((finding, cells))
         if rows:
             tables.append((name, splits, rows))
     return tables
-
-
-def _near_cards(near: NearFacts) -> list[tuple[Any, Card, Card]]:
-    return [(pair, make_card(*pair.one), make_card(*pair.other)) for pair in near.shown]
 
 
 def _share(part: int, whole: int) -> str:

@@ -40,7 +40,10 @@ class RepeatFacts:
 
 def repeats_of(institution: str, splits: Sequence[SplitCensus]) -> RepeatFacts:
     """Count equal texts over the splits of one institution."""
-    texts = {split: np.concatenate([np.zeros(0, np.uint64)] + [_texts(one) for one in splits if one.split == split]) for split in SPLITS}
+    texts = {
+        split: np.concatenate([np.zeros(0, np.uint64)] + [_texts(one) for one in splits if one.split == split])
+        for split in SPLITS
+    }
     everything = np.concatenate(list(texts.values()))
     _, counts = np.unique(everything, return_counts=True)
     seen = {split: int(np.isin(texts[split], texts["train"]).sum()) for split in SPLITS[1:]}
