@@ -84,7 +84,7 @@ def _check_shards(manifests: dict[Path, Manifest], processes: int, console: Cons
         for entry in manifest.shards
     ]
     table = SampleTable(jobs)
-    waiting: dict[int, ShardFacts] = {}
+    waiting: dict[int, str] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("shards"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=console is None) as progress:
         bar = progress.add_task("verifying", total=len(jobs))
@@ -92,9 +92,9 @@ def _check_shards(manifests: dict[Path, Manifest], processes: int, console: Cons
         for number, facts in _check_all(jobs, processes):
             progress.advance(bar)
             table.put(number, facts)
-            waiting[number] = facts
+            waiting[number] = facts.problem
             while said in waiting:
-                yield _check_of(jobs[said], waiting.pop(said).problem)
+                yield _check_of(jobs[said], waiting.pop(said))
                 said += 1
         progress.update(bar, description="comparing splits")
         for finding in table.findings():

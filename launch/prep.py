@@ -30,6 +30,7 @@ Split = Annotated[str, typer.Option(help="Shares of patients for train, val and 
 MaxFailed = Annotated[float, typer.Option(help="Largest share of inputs that may fail; judged at the end.")]
 
 PROCESSES = len(os.sched_getaffinity(0))
+WARNINGS_SHOWN = 20
 
 
 @prep_app.command("hospital")
@@ -157,7 +158,7 @@ def verify(
     folder: Annotated[Path, typer.Argument(help="A folder that `cxrpt prep` made, or any folder above it.")],
     strict: Annotated[bool, typer.Option("--strict", help="Also end with 1 on near copies of a picture.")] = False,
     show_all: Annotated[
-        bool, typer.Option("--all", help="Show every shard and every near copy, not sums and the first.")
+        bool, typer.Option("--all", help="Show every shard and up to 1,000 near copies, not sums and the first 20.")
     ] = False,
     processes: Annotated[int, typer.Option(min=1, help="Worker processes. Default: the free processors.")] = PROCESSES,
 ) -> None:
@@ -167,26 +168,24 @@ def verify(
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: name one that `cxrpt prep` made")
-    checks, told, warnings = [], False, 0
-    for check in verify_shards(folder, processes, Console(stderr=True)):
-        checks.append(check)
+    checks = list(verify_shards(folder, processes, Console(stderr=True)))
     wide_console().print(_shards_table(checks, show_all))
-    for check in checks:
-        where = " ".join(filter(None, (check.institution, check.split, check.name)))
-        if check.problem:
-            told = True
-            typer.echo(f"cxrpt: {where}: {check.problem}", err=True)
-        if check.warning:
-            warnings += 1
-            if show_all or warnings <= WARNINGS_SHOWN:
-                typer.echo(f"warning: {where}: {check.warning}".replace(": :", ":"), err=True)
-    if warnings > WARNINGS_SHOWN and not show_all:
-        typer.echo(f"warning: {warnings - WARNINGS_SHOWN} more of these: --all shows them", err=True)
-    if told or (strict and warnings):
+    problems = [check for check in checks if check.problem]
+    warnings = [check for check in checks if check.warning]
+    for check in problems:
+        typer.echo(f"cxrpt: {_place(check)}{check.problem}", err=True)
+    shown = len(warnings) if show_all else WARNINGS_SHOWN
+    for check in warnings[:shown]:
+        typer.echo(f"warning: {_place(check)}{check.warning}", err=True)
+    if len(warnings) > shown:
+        typer.echo(f"further warnings: {len(warnings) - shown}; --all shows them", err=True)
+    if problems or (strict and warnings):
         raise typer.Exit(1)
 
 
-WARNINGS_SHOWN = 20
+def _place(check: ShardCheck) -> str:
+    words = " ".join(filter(None, (check.institution, check.split, check.name)))
+    return words and f"{words}: "
 
 
 def _shards_table(checks: list[ShardCheck], show_all: bool) -> Table:

@@ -281,6 +281,13 @@ def test_a_near_copy_in_another_split_or_institution_is_a_warning(out):
     assert three[2].startswith("pairs of near pictures of different patients within one split: 1;")
 
 
+def test_near_copies_beyond_the_first_are_counted(out, monkeypatch):
+    monkeypatch.setattr(leaks, "NEAR_NAMED", 1)
+    write_split(out, "north", "test", [sample("x1", 2, quality=40), sample("x2", 1, quality=60)])
+    nearest, rest = warnings(out)
+    assert "samples a1 and x2" in nearest[2] and rest[2].endswith("different splits or institutions: 1")
+
+
 def test_near_pictures_of_one_patient_in_a_split_and_equal_texts_are_no_finding(out):
     write_split(out, "south", "train", [sample("y2", 31, patient="p"), sample("y3", 31, quality=50, patient="p")])
     assert problems(out) == [] and warnings(out) == []
