@@ -84,12 +84,12 @@ def _run_suspect(pool: ProcessPool, work: Work[Item, Result], number: int, items
     for _ in range(_TRIES_OF_A_CHUNK):
         with contextlib.suppress(ProcessExpired):
             return pool.schedule(work, args=(number, items, spoiled)).result()
-        for place in range(len(items)):
-            others = {other: Reason.CRASHED for other in range(len(items)) if other != place}
+        for place, item in enumerate(items):
             if place in spoiled:
                 continue
             try:
-                pool.schedule(work, args=(number, items, others)).result()
+                # What `work` keeps of this must not be taken for the chunk's: it has one item.
+                pool.schedule(work, args=(number, [item], {})).result()
             except ProcessExpired as error:
                 spoiled[place] = _reason_of(error)
     # Items that kill only together with others: which of them, nobody can say.

@@ -13,6 +13,7 @@ import typer
 from cxrpt.errors import InputError
 from launch.demo import demo
 from launch.evaluate import evaluate
+from launch.inspect import inspect
 from launch.metrics import metrics
 from launch.prep import prep_app, verify
 from launch.pretrain import plan, pretrain
@@ -32,6 +33,7 @@ app.command()(demo)
 app.command()(synth)
 app.add_typer(prep_app, name="prep")
 app.command()(verify)
+app.command()(inspect)
 app.command()(tokenizer)
 app.command()(plan)
 app.command()(pretrain)

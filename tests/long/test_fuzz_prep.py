@@ -1,0 +1,109 @@
+"""Thousands of damaged files in one build: it ends, in bounded time and memory, and the ledger has a line for each."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pydicom
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+from data_prep.pseudonyms import Pseudonyms, read_or_make_key
+from data_prep.verify import verify_shards
+from tests.long.mutations import mutate
+from tests.unit.data_prep import made_exports as made
+
+pytestmark = pytest.mark.long
+
+FILES = 5000
+SECONDS = 1200
+"""A hang, not a measurement: far above what the slowest machine takes."""
+WORKER_MIB = 1100
+
+
+def build_watched(words: list[str]) -> tuple[subprocess.CompletedProcess, float]:
+    """Run `cxrpt prep`; its result, and the largest resident memory of a process below it, MiB."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "launch.cli", "prep", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    peak, over = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not over.wait(0.1):
+            try:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    peak = max(peak, child.memory_info().rss)
+            except psutil.Error:
+                continue
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    began = time.monotonic()
+    try:
+        out, err = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f"the build hangs: it has not ended after {time.monotonic() - began:.0f} s")
+    finally:
+        over.set()
+        watcher.join()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err), peak / 2**20
+
+
+def seeds_of_pictures(folder: Path) -> list[bytes]:
+    """Small chests in the syntaxes that archives use, and an odd header or two."""
+    made.dicom(folder / "explicit", 1, canaries=True)
+    made.dicom(folder / "big", 2, big=True, PhotometricInterpretation="MONOCHROME1")
+    made.dicom(folder / "window", 3, WindowCenter=[2048, 40], WindowWidth=[4096, 400], RescaleSlope=2, RescaleIntercept=-1024)
+    made.dicom(folder / "signed", 4, pixels=made.phantom(4).astype(np.int16), BitsStored=16, PresentationLUTShape="INVERSE")
+    made.dicom(folder / "eight", 5, pixels=(made.phantom(5) >> 4).astype(np.uint8), BitsStored=8)
+    for number, syntax in enumerate((RLELossless, JPEG2000Lossless, JPEGLSLossless, DeflatedExplicitVRLittleEndian), 10):
+        dataset = made.dicom(folder / f"plain{number}", number)
+        if syntax == DeflatedExplicitVRLittleEndian:
+            dataset.file_meta.TransferSyntaxUID = syntax
+        else:
+            plugin = {JPEGLSLossless: "pyjpegls"}.get(syntax, "pylibjpeg")
+            dataset.compress(syntax, encoding_plugin=plugin, generate_instance_uid=False)
+        pydicom.dcmwrite(folder / f"packed{number}", dataset, enforce_file_format=True)
+    return [path.read_bytes() for path in sorted(folder.iterdir())]
+
+
+def check_accounts(out: Path, institution: str, key: Path, input_ids: set[str]) -> dict[str, int]:
+    """Every input stands in the ledger once, and the sums are right; returns how often each reason came."""
+    pseudonyms = Pseudonyms(institution, read_or_make_key(key))
+    lines = [json.loads(line) for line in (out / institution / "ledger.jsonl").read_text().splitlines()]
+    assert len(lines) == len({line["input"] for line in lines}), "an input has two lines"
+    missing = {pseudonyms.of("input", input_id) for input_id in input_ids} - {line["input"] for line in lines}
+    assert not missing, f"{len(missing)} inputs have vanished"
+    built = json.loads((out / institution / "build.json").read_text())
+    assert built["kept"] + built["excluded"] + built["failed"] == built["found"] == len(lines)
+    assert [check.problem for check in verify_shards(out) if check.problem] == []
+    return built["reasons"]
+
+
+def test_damaged_dicom_files(tmp_path, record_property):
+    generator = np.random.default_rng(2103)
+    seeds = seeds_of_pictures(tmp_path / "seeds")
+    export = tmp_path / "export"
+    names = set()
+    for number in range(FILES):
+        path = export / f"{number % 50:02d}" / f"{number:05d}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(mutate(seeds[number % len(seeds)], seeds, generator))
+        names.add(str(path.relative_to(export)))
+    words = ["hospital", str(export), "--out", str(tmp_path / "out"), "--institution", "north", "--key", str(tmp_path / "key")]
+    done, peak = build_watched([*words, "--max-failed", "1", "--processes", "2", "--file-seconds", "10"])
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
+    assert made.CANARY not in done.stdout + done.stderr
+    reasons = check_accounts(tmp_path / "out", "north", tmp_path / "key", names)
+    assert "unexpected" not in reasons, "an exception that nobody foresaw: see `where` in the ledger"
+    assert peak < WORKER_MIB
+    record_property("reasons", str(reasons))
+    record_property("peak_mib", round(peak))
