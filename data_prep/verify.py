@@ -105,7 +105,7 @@ def _check_shards(manifests: dict[Path, Manifest], processes: int, console: Cons
 def _check_all(jobs: Sequence[ShardJob], processes: int) -> Iterator[tuple[int, ShardFacts]]:
     if processes:
         return run_chunks(check_chunk, [(number, [job]) for number, job in enumerate(jobs)], processes)
-    return ((number, check_chunk(number, [job], frozenset())) for number, job in enumerate(jobs))
+    return ((number, check_chunk(number, [job], {})) for number, job in enumerate(jobs))
 
 
 def _check_of(job: ShardJob, problem: str) -> ShardCheck:
