@@ -1,4 +1,4 @@
-"""Tables of data sets, row by row: CSV, TSV or JSON lines, gzipped or not, so that a table of any length takes little memory."""
+"""Tables of data sets, row by row: CSV, TSV or JSON lines, gzipped or not; a table of any length takes little memory."""
 
 import csv
 import gzip
@@ -11,8 +11,6 @@ from pathlib import Path
 
 from cxrpt.errors import InputError
 from data_prep.tables import Row
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 
 
 def _as_windows(error: UnicodeError) -> tuple[str, int]:
