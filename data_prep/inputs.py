@@ -50,6 +50,8 @@ class ImageInput:
     view: str = "UNKNOWN"
     by_content: bool = False
     """The header does not tell whether it is a chest: the picture has to."""
+    inverted: bool = False
+    """A picture file that was stored with bone dark (its table says MONOCHROME1): its values are to be turned around."""
     notes: tuple[str, ...] = ()
 
 

@@ -3,12 +3,15 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cxrpt.errors import InputError
 from data_prep.sources.hospital import HospitalOptions
-from data_prep.sources.table import TableOptions
+from data_prep.sources.mimic_cxr import MimicOptions
+from data_prep.sources.nih14 import Nih14Options
+from data_prep.sources.open_source import SOURCES
+from data_prep.sources.table_options import TableOptions
 
-SOURCES = ("hospital", "table", "nih14", "openi")
 _INSTITUTION = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -17,7 +20,7 @@ class BuildSettings:
     """One build: one institution's export to one folder of shards."""
 
     source: str
-    """One of SOURCES."""
+    """A name of `open_source.SOURCES`."""
     src: Path
     out: Path
     institution: str
@@ -34,6 +37,13 @@ class BuildSettings:
     """Processor time that one file may take; a file that takes more fails, here and in later builds."""
     hospital: HospitalOptions = field(default_factory=HospitalOptions)
     table: TableOptions = field(default_factory=TableOptions)
+    nih14: Nih14Options = field(default_factory=Nih14Options)
+    mimic_cxr: MimicOptions = field(default_factory=MimicOptions)
+
+    @property
+    def options(self) -> Any:
+        """Those of this build's source; None where it has none."""
+        return getattr(self, self.source.replace("-", "_"), None)
 
     @property
     def folder(self) -> Path:

@@ -1,47 +1,113 @@
-"""`cxrpt prep` and `cxrpt verify`: exports to shards, and whether shards are whole."""
+"""`cxrpt prep`: exports to shards."""
 
+import inspect
 import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from cxrpt.errors import InputError
 from data_prep.build_folder import BuildSummary
 from data_prep.path_map import explain
-from data_prep.run import build
+from data_prep.run import build, census
 from data_prep.settings import BuildSettings, parse_split
 from data_prep.sources.hospital import HospitalOptions
-from data_prep.sources.table import TableOptions, read_columns
-from data_prep.verify import ShardCheck, verify_shards
-from launch.summary import wide_console
+from data_prep.sources.mimic_cxr import MimicOptions
+from data_prep.sources.nih14 import Nih14Options
+from data_prep.sources.table_options import TableOptions, read_options
 
 prep_app = typer.Typer(help="Build de-identified shards from an export.", no_args_is_help=True, pretty_exceptions_enable=False)
 
-Src = Annotated[Path, typer.Argument(help="The export: a folder, or the data set's file.", show_default=False)]
-Out = Annotated[Path, typer.Option(help="Shards go to OUT/INSTITUTION/{train,val,test}.", show_default=False)]
-Institution = Annotated[str, typer.Option(help="A code (small letters, digits, hyphens) that stands for the institution.")]
-Key = Annotated[Path | None, typer.Option(help="Key file of the pseudonyms; made on first use. Default: OUT.key")]
-Processes = Annotated[int, typer.Option(help="Worker processes; the bytes do not depend on it. Default: the free processors.")]
-StoreSize = Annotated[int, typer.Option(help="Short side of stored pictures, pixels.")]
-ImageFormat = Annotated[str, typer.Option(help="jpg (quality 95) or png (lossless).")]
-ShardSamples = Annotated[int, typer.Option(help="Samples a shard.")]
-Split = Annotated[str, typer.Option(help="Shares of patients for train, val and test.")]
-MaxFailed = Annotated[float, typer.Option(help="Largest share of inputs that may fail; judged at the end.")]
-
 PROCESSES = len(os.sched_getaffinity(0))
-WARNINGS_SHOWN = 20
+BUILD = "Options of every build"
 
 
-@prep_app.command("hospital")
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """The options that every source's command has; their names and help stand here alone."""
+
+    out: Annotated[Path, typer.Option(help="Shards go to OUT/INSTITUTION/{train,val,test}.", rich_help_panel=BUILD)]
+    key: Annotated[
+        Path | None, typer.Option(help="Key file of the pseudonyms; made on first use. Default: OUT.key", rich_help_panel=BUILD)
+    ] = None
+    processes: Annotated[int, typer.Option(help="Worker processes; the bytes do not depend on it.", rich_help_panel=BUILD)] = (
+        PROCESSES
+    )
+    store_size: Annotated[int, typer.Option(help="Short side of stored pictures, pixels.", rich_help_panel=BUILD)] = 512
+    image_format: Annotated[str, typer.Option(help="jpg (quality 95) or png (lossless).", rich_help_panel=BUILD)] = "jpg"
+    shard_samples: Annotated[int, typer.Option(help="Samples a shard.", rich_help_panel=BUILD)] = 1000
+    split: Annotated[
+        str,
+        typer.Option(help="Shares of patients for train, val and test, where no official split holds.", rich_help_panel=BUILD),
+    ] = "0.8,0.1,0.1"
+    max_failed: Annotated[
+        float, typer.Option(help="Largest share of inputs that may fail; judged at the end.", rich_help_panel=BUILD)
+    ] = 0.2
+    file_seconds: Annotated[
+        float, typer.Option(help="Processor time that one file may take; one that takes more fails.", rich_help_panel=BUILD)
+    ] = 60.0
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what there is; write nothing.", rich_help_panel=BUILD)
+    ] = False
+
+
+Src = Annotated[Path, typer.Argument(help="The export: a folder, or the data set's file.", show_default=False)]
+Institution = Annotated[str, typer.Option(help="A code (small letters, digits, hyphens) that stands for the institution.")]
+
+
+def source_command(name: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Make `cxrpt prep NAME` of a function of SRC and a source's own options that returns these options.
+
+    The command takes `institution` and all of `BuildOptions` besides, and runs the build.
+    """
+
+    def register(source: Callable[..., object]) -> Callable[..., object]:
+        own = inspect.signature(source).parameters
+        common = inspect.signature(BuildOptions).parameters
+
+        def command(**words: Any) -> None:
+            shared = BuildOptions(**{word: words.pop(word) for word in common})
+            institution = words.pop("institution")
+            options = source(**words)
+            _build(_settings(name, words["src"], institution, shared, options), shared.dry_run)
+
+        default = DEFAULT_INSTITUTIONS.get(name, inspect.Parameter.empty)
+        institution = inspect.Parameter("institution", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Institution)
+        parameters = [*own.values(), institution, *common.values()]
+        keyword_only = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+        command.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+        command.__doc__ = source.__doc__
+        prep_app.command(name)(command)
+        return source
+
+    return register
+
+
+DEFAULT_INSTITUTIONS = {"nih14": "nih14", "openi": "openi", "mimic-cxr": "mimic-cxr"}
+"""Public data sets go by their own name unless another is given."""
+
+
+def _settings(name: str, src: Path, institution: str, shared: BuildOptions, options: object) -> BuildSettings:
+    fields = {
+        "src": src,
+        "out": shared.out,
+        "institution": institution,
+        "key_file": shared.key,
+        "split": parse_split(shared.split),
+    }
+    same = ("processes", "store_size", "image_format", "shard_samples", "max_failed", "file_seconds")
+    fields |= {field: getattr(shared, field) for field in same}
+    own = {} if options is None else {name.replace("-", "_"): options}
+    return BuildSettings(source=name, **fields, **own)  # type: ignore[arg-type]
+
+
+@source_command("hospital")
 def hospital(
     src: Src,
-    out: Out,
-    institution: Institution,
-    key: Key = None,
-    processes: Processes = PROCESSES,
     reports: Annotated[Path | None, typer.Option(help="CSV (accession_number, report, ...) or a folder of text files.")] = None,
     labels: Annotated[Path | None, typer.Option(help="CSV: accession_number and a column a finding (1, 0, -1, empty).")] = None,
     number_column: Annotated[
@@ -53,97 +119,65 @@ def hospital(
     all_chest: Annotated[
         bool, typer.Option("--all-chest", help="Only chests are in the export: keep where no tag tells.")
     ] = False,
-    store_size: StoreSize = 512,
-    image_format: ImageFormat = "jpg",
-    shard_samples: ShardSamples = 1000,
-    split: Split = "0.8,0.1,0.1",
-    max_failed: MaxFailed = 0.2,
-) -> None:
+) -> HospitalOptions:
     """A folder of DICOM files under any names, with reports and labels by accession number or study UID.
 
     SRC/reports.csv, SRC/reports/ and SRC/labels.csv are found by themselves.
     """
-    options = HospitalOptions(reports, labels, number_column, report_column, patient_column, date_column, all_chest)
-    for what, given in (("reports", (reports,)), ("labels", (labels,))):
+    for what, given in (("reports", reports), ("labels", labels)):
         found = next((src / name for name in (f"{what}.csv", what) if (src / name).exists()), None)
-        if given == (None,) and found is not None:
+        if given is None and found is not None:
             typer.echo(f"{what}: {found}")
-    _build(
-        BuildSettings(
-            "hospital", src, out, institution, key, processes, store_size, image_format, shard_samples,
-            parse_split(split), max_failed, hospital=options,
-        )
-    )  # fmt: skip
+    return HospitalOptions(reports, labels, number_column, report_column, patient_column, date_column, all_chest)
 
 
-@prep_app.command("table")
+@source_command("table")
 def table(
     src: Src,
-    out: Out,
-    institution: Institution,
-    columns: Annotated[str, typer.Option(help="image=filename,text=notes,patient=id,... or a yaml file of that.")],
+    columns: Annotated[
+        str,
+        typer.Option(help="image=filename,text=notes,patient=id,... or a yaml file as in configs/prep/.", show_default=False),
+    ],
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures. Default: the folder of the table.")] = None,
-    label_separator: Annotated[str, typer.Option(help="What joins labels in a cell of the labels column.")] = "|",
-    key: Key = None,
-    processes: Processes = PROCESSES,
-    store_size: StoreSize = 512,
-    image_format: ImageFormat = "jpg",
-    shard_samples: ShardSamples = 1000,
-    split: Split = "0.8,0.1,0.1",
-    max_failed: MaxFailed = 0.2,
-) -> None:
-    """A CSV, TSV or JSON-lines table with a row a picture, and a folder of pictures."""
-    options = TableOptions(read_columns(columns), images, label_separator)
-    _build(
-        BuildSettings(
-            "table", src, out, institution, key, processes, store_size, image_format, shard_samples,
-            parse_split(split), max_failed, table=options,
-        )
-    )  # fmt: skip
+    label_separator: Annotated[
+        str | None, typer.Option(help="What joins labels in a cell of the labels column. Default: |")
+    ] = None,
+) -> TableOptions:
+    """A CSV, TSV or JSON-lines table with a row a picture, and a folder of pictures.
+
+    SRC is the table, or the folder of the tables that the yaml file names. CheXpert and PadChest are read so.
+    """
+    options = read_options(columns)
+    return replace(options, images=images, label_separator=label_separator or options.label_separator)
 
 
-@prep_app.command("nih14")
+@source_command("nih14")
 def nih14(
     src: Src,
-    out: Out,
-    institution: Institution = "nih14",
-    key: Key = None,
-    processes: Processes = PROCESSES,
-    store_size: StoreSize = 512,
-    image_format: ImageFormat = "jpg",
-    shard_samples: ShardSamples = 1000,
-    split: Split = "0.8,0.1,0.1",
-    max_failed: MaxFailed = 0.2,
-) -> None:
+    split_lists: Annotated[
+        Path | None,
+        typer.Option(help="Folder of train_list.txt, val_list.txt and test_list.txt, in place of the official split."),
+    ] = None,
+) -> Nih14Options:
     """NIH ChestX-ray14: Data_Entry_2017_v2020.csv and pictures anywhere below SRC; the official split where its lists are."""
-    _build(
-        BuildSettings(
-            "nih14", src, out, institution, key, processes, store_size, image_format, shard_samples,
-            parse_split(split), max_failed,
-        )
-    )  # fmt: skip
+    return Nih14Options(split_lists)
 
 
-@prep_app.command("openi")
-def openi(
+@source_command("openi")
+def openi(src: Src) -> None:
+    """OpenI (Indiana University): NLMCXR_reports.tgz or its XML files, with the PNG or DICOM pictures where they are."""
+
+
+@source_command("mimic-cxr")
+def mimic_cxr(
     src: Src,
-    out: Out,
-    institution: Institution = "openi",
-    key: Key = None,
-    processes: Processes = PROCESSES,
-    store_size: StoreSize = 512,
-    image_format: ImageFormat = "jpg",
-    shard_samples: ShardSamples = 1000,
-    split: Split = "0.8,0.1,0.1",
-    max_failed: MaxFailed = 0.2,
-) -> None:
-    """OpenI (Indiana University): NLMCXR_reports.tgz or its XML files, with the NLMCXR pictures where they are."""
-    _build(
-        BuildSettings(
-            "openi", src, out, institution, key, processes, store_size, image_format, shard_samples,
-            parse_split(split), max_failed,
-        )
-    )  # fmt: skip
+    reports: Annotated[
+        Path | None, typer.Option(help="Folder that mimic-cxr-reports.zip was unpacked in. Default: SRC.")
+    ] = None,
+    tables: Annotated[Path | None, typer.Option(help="Folder of mimic-cxr-2.0.0-*.csv.gz. Default: SRC.")] = None,
+) -> MimicOptions:
+    """MIMIC-CXR or MIMIC-CXR-JPG: the folder that holds files/p10 ..., whole or in part; official split and labels."""
+    return MimicOptions(reports, tables)
 
 
 @prep_app.command("explain")
@@ -156,62 +190,11 @@ def explain_command(
         typer.echo(line)
 
 
-def verify(
-    folder: Annotated[Path, typer.Argument(help="A folder that `cxrpt prep` made, or any folder above it.")],
-    strict: Annotated[bool, typer.Option("--strict", help="Also end with 1 on near copies of a picture.")] = False,
-    show_all: Annotated[
-        bool, typer.Option("--all", help="Show every shard and up to 1,000 near copies, not sums and the first 20.")
-    ] = False,
-    processes: Annotated[int, typer.Option(min=1, help="Worker processes. Default: the free processors.")] = PROCESSES,
-) -> None:
-    """Check every shard below a folder: checksums, tars, members, counts, and no patient in two splits.
-
-    Ends with 1 where something is broken. Near copies of a picture in another split or institution are listed as warnings.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: name one that `cxrpt prep` made")
-    checks = list(verify_shards(folder, processes, Console(stderr=True)))
-    wide_console().print(_shards_table(checks, show_all))
-    problems = [check for check in checks if check.problem]
-    warnings = [check for check in checks if check.warning]
-    for check in problems:
-        typer.echo(f"cxrpt: {_place(check)}{check.problem}", err=True)
-    shown = len(warnings) if show_all else WARNINGS_SHOWN
-    for check in warnings[:shown]:
-        typer.echo(f"warning: {_place(check)}{check.warning}", err=True)
-    if len(warnings) > shown:
-        typer.echo(f"further warnings: {len(warnings) - shown}; --all shows them", err=True)
-    if problems or (strict and warnings):
-        raise typer.Exit(1)
-
-
-def _place(check: ShardCheck) -> str:
-    words = " ".join(filter(None, (check.institution, check.split, check.name)))
-    return words and f"{words}: "
-
-
-def _shards_table(checks: list[ShardCheck], show_all: bool) -> Table:
-    """Sums of each split, or every shard."""
-    shown = Table("institution", "split", "shard" if show_all else "shards", "pairs", "images", "texts", "MB", "state")
-    groups: dict[tuple[str, ...], list[ShardCheck]] = {}
-    for check in checks:
-        if check.name.endswith(".tar"):
-            groups.setdefault((check.institution, check.split, *([check.name] if show_all else [])), []).append(check)
-    for group, members in groups.items():
-        broken = sum(bool(check.problem) for check in members)
-        sums = [
-            sum(getattr(check, name) for check in members) for name in ("num_pairs", "num_images", "num_texts", "num_bytes")
-        ]
-        state = "ok" if not broken else "BROKEN" if len(members) == 1 else f"{broken} BROKEN"
-        count = group[2] if show_all else f"{len(members):,}"
-        shown.add_row(group[0], group[1], count, *(f"{number:,}" for number in sums[:3]), f"{sums[3] / 1e6:,.1f}", state)
-    return shown
-
-
-def _build(settings: BuildSettings) -> None:
+def _build(settings: BuildSettings, dry_run: bool) -> None:
     console = Console(stderr=True)
-    summary = build(settings, console)
-    _show(summary)
+    _show(census(settings, console) if dry_run else build(settings, console))
+    if dry_run:
+        typer.echo("dry run: no picture was decoded and nothing was written")
 
 
 def _show(summary: BuildSummary) -> None:
@@ -224,6 +207,14 @@ def _show(summary: BuildSummary) -> None:
     typer.echo(f"found {summary.found} = kept {summary.kept} + excluded {summary.excluded} + failed {summary.failed}")
     for reason, number in summary.reasons.items():
         typer.echo(f"  {reason}: {number}")
+    if summary.notes:
+        typer.echo("notes: " + ", ".join(f"{note} {number}" for note, number in summary.notes.items()))
+    if summary.near.get("pairs"):
+        near = summary.near
+        typer.echo(
+            f"near pictures: {near['pairs']} pairs, {near['other_patient']} of different patients, {near['other_split']} over "
+            f"two splits; `cxrpt inspect` shows them"
+        )
     for remark in summary.remarks:
         typer.echo(remark)
     typer.echo(str(summary.folder))

@@ -19,7 +19,8 @@ from data_prep.near_copies import NEAR_DISTANCE
 from data_prep.run import build
 from data_prep.verify import verify_shards
 from data_prep.write_shards import ShardSample, write_shard
-from launch.prep import prep_app, verify
+from launch.prep import prep_app
+from launch.verify import verify
 
 
 @pytest.fixture(scope="module")
