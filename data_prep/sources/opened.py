@@ -5,8 +5,8 @@
     named      options that change what is read
 
 The bulk is told by name and size. Times are left out, as a copied export has others and its build must still resume. Bytes
-are left out too: the first and last 4 KiB of each file would cost an open and two reads a file at every start, minutes on a
-network file system for 377,110 radiographs, and would still miss an edit in the middle.
+are left out too: the first and last 4 KiB of each file take three more calls a file at every start (measured on a warm local
+disk: 12 to 16 us a file, the size 3 to 4; over a network each call is a round trip), and still miss an edit in the middle.
 """
 
 import hashlib

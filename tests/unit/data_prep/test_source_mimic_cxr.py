@@ -58,7 +58,7 @@ def reports(root: Path, images: tuple = IMAGES) -> Path:
 
 def tables(root: Path, packed: bool = True, without: tuple[str, ...] = ()) -> Path:
     more = ("f9", "10000032", "59999999", "PA", "postero-anterior", "21800101", "train")
-    every = (*IMAGES, more)
+    every = (more, *IMAGES)
     labels = [
         "10000032,50414267,,1.0,,-1.0,,,,0.0,,,,,,",
         "12000034,50000002,,,,,,,,,1.0,,,,,",
@@ -154,7 +154,9 @@ def test_a_patient_in_two_official_splits_is_in_train(tmp_path):
 
 
 def test_both_layouts_in_one_folder_and_files_outside_them(tmp_path):
-    src = dicoms(jpgs(tmp_path / "src", IMAGES[:2]), IMAGES[:1])
+    src = tmp_path / "src"
+    jpgs(src / "a", IMAGES[:2])
+    dicoms(src / "b", IMAGES[:1])
     made.dicom(folder(src, IMAGES[3]) / "knee.dcm", 7, BodyPartExamined="KNEE")
     picture(src / "loose.jpg", 9)
     reports(src, IMAGES[:2])
