@@ -25,8 +25,8 @@ class Polarity(Enum):
 _PLACE_WEIGHTS = (3.413, 3.313, -9.438, -4.245, 7.645)
 _TONE_WEIGHTS = (2.349, -10.164, 1.085, -0.351, 0.405)
 DOUBTFUL_ABOVE = 0.0
-INVERTED_ABOVE = 5.0
-WITNESS = 0.5
+INVERTED_ABOVE = 6.5
+WITNESS = 1.0
 """Places and tones must each say at least so much for an inversion: an unusual crop fools the one or the other."""
 
 _SIDE = 128
