@@ -16,11 +16,16 @@ _TILE = 16
 _STEP = 28
 """Grey levels between a stroke and what is beside it."""
 _TEXTY = 0.12
+"""Part of a tile that steep steps fill where there is writing."""
 _FEW_TILES = 4
+"""Fewer tiles hold a marker at most."""
 _MIN_HEIGHT, _MAX_HEIGHT = 5, 56
+"""Of a character, in pixels of the halved picture."""
 _LEVEL = _MAX_HEIGHT // 4
 _STROKE = 9
+"""Pixels; thicker things are no strokes."""
 _MAX_PIECES = 2000
+"""A region of more is noise: a caption has few, and time must stay bounded."""
 LONG_LINE = 13
 """Characters; PORTABLE and AP PORTABLE are shorter."""
 SHORT_LINE = 4
@@ -28,7 +33,24 @@ MANY = 15
 
 
 def shows_text(pixels: np.ndarray) -> bool:
-    """Whether an 8-bit picture (height, width) carries a caption of legible size."""
+    """Whether an 8-bit picture (height, width) carries a caption of legible size.
+
+    Measured by `benchmarks/image_checks.py`:
+
+    - 289 real radiographs (139 of NIH14, 150 of covid-chestxray): 15 flagged, none of NIH14. By eye all 15 carry writing: 12 a
+      caption (time, exposure, date, page, warning), 3 only position and ward, in two lines (AP SEMIERECT, ITU PORTABLE).
+      Anatomy, wires, leads, clips and lead letters alone were never flagged. Of 11 unflagged ones with traces of writing
+      looked at closely, 4 were captions: exposure and time blurred by compression, a date of dots cut by the rim, tiny
+      letters, and a watermark of two words.
+    - Captions drawn in 7 fonts and 7 places on the 219 pictures without writing (most 500 to 2,500 pixels), share found by height
+      of the capitals in pixels of the picture, one line / two lines / two lines of contrast 60: 6 px 0.69 / 0.31 / 0.33;
+      8 px 0.95 / 0.72 / 0.93; 10 px 0.99 / 0.93 / 0.91; 12 to 40 px 0.95 to 0.99 / 0.95 to 0.99 / 0.91 to 0.99;
+      56 px 1.00 / 0.92 / 0.82. About 150 drawings for each number.
+    - Markers of one or two words (L, R PA, SUPINE, PORTABLE, AP PORTABLE, AP ERECT) drawn likewise: none flagged at any height.
+
+    Not seen: fewer than about 13 characters in a line and 15 in all, handwriting, text turned by 90 degrees, letters under 5
+    pixels once the long side is at most 1536. It counts characters and does not read them.
+    """
     lengths = line_lengths(pixels)
     return max(lengths, default=0) >= LONG_LINE or sum(n for n in lengths if n >= SHORT_LINE) >= MANY
 
@@ -61,9 +83,8 @@ def _texty_regions(picture: np.ndarray) -> list[tuple[slice, slice]]:
     """Rectangles around groups of tiles that are full of steep steps from side to side, as writing is."""
     height, width = picture.shape
     steps = np.zeros((-(-height // _TILE) * _TILE, -(-width // _TILE) * _TILE), np.uint8)
-    steps[:height, 1 : width - 1] = cv2.threshold(cv2.absdiff(picture[:, 2:], picture[:, :-2]), _STEP, 255, cv2.THRESH_BINARY)[
-        1
-    ]
+    _, steep = cv2.threshold(cv2.absdiff(picture[:, 2:], picture[:, :-2]), _STEP, 255, cv2.THRESH_BINARY)
+    steps[:height, 1 : width - 1] = steep
     tiles = steps
     while tiles.shape[0] * _TILE > steps.shape[0]:
         tiles = cv2.resize(tiles, (tiles.shape[1] // 2, tiles.shape[0] // 2), interpolation=cv2.INTER_AREA)

@@ -26,6 +26,7 @@ _PLACE_WEIGHTS = (3.413, 3.313, -9.438, -4.245, 7.645)
 _TONE_WEIGHTS = (2.349, -10.164, 1.085, -0.351, 0.405)
 DOUBTFUL_ABOVE = 0.0
 INVERTED_ABOVE = 6.5
+"""No right chest of the measured ones came above 4.7, in any variant."""
 WITNESS = 1.0
 """Places and tones must each say at least so much for an inversion: an unusual crop fools the one or the other."""
 
@@ -34,7 +35,24 @@ _RANK_SIDE = 64
 
 
 def judge(pixels: np.ndarray) -> Polarity:
-    """What an 8-bit picture (height, width) of a chest, as its tags display it, says of its polarity. TODO"""
+    """What an 8-bit picture (height, width) of a chest, upright and as its tags display it, says of its polarity.
+
+    Measured by `benchmarks/image_checks.py` on 287 real radiographs that display right by eye (139 of NIH14, 123 frontal and
+    25 lateral ones of covid-chestxray) and 2 enlarged pieces of a lung, weights by ten folds of patients; the limits were set
+    on the same pictures:
+
+    - right ones: as they are, none INVERTED and none DOUBTFUL (the highest score is -3.3), but one piece of a lung DOUBTFUL;
+      in 22 variants (cropped to 80 and 65 %, borders, shutters, gamma, windows, equalised, turned by 8 degrees; 6,647
+      pictures in all) none INVERTED, the highest score of a chest is 4.7; DOUBTFUL at most 0.7 % of NIH14, 2.4 % of covid
+      frontal, 12 % of lateral ones (cropped to 65 %);
+    - turned over, as they are: INVERTED 91 % of NIH14, 86 % of covid frontal, 76 % of lateral ones, all others DOUBTFUL;
+      equalised 46, 33 and 4 %. Of the chests as they are, none passed as AS_TAGGED;
+    - 60 made-up chests, never fitted to: right ones all AS_TAGGED in all variants, turned over ones 63 % INVERTED, 37 %
+      DOUBTFUL.
+
+    No real file that displays inverted was at hand. Pictures that lie on their side, and other parts of the body, were not
+    measured.
+    """
     return judge_witnesses(*witnesses(features(pixels)))
 
 

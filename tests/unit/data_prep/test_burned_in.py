@@ -22,14 +22,14 @@ def shot(number: int = 1, size: int = 1024) -> np.ndarray:
 
 
 def written(pixels: np.ndarray, *lines: str, height: int = 16, x: float = 0.03, y: float = 0.05, ink: int = 255) -> np.ndarray:
-    drawn = pixels.copy()
+    drawn, bold = pixels.copy(), height // (6 if height > 30 else 10)
     for number, line in enumerate(lines):
         place = (round(x * drawn.shape[1]), round(y * drawn.shape[0] + 1.8 * height * number + height))
-        cv2.putText(drawn, line, place, cv2.FONT_HERSHEY_SIMPLEX, height / 22, ink, max(1, height // 10), cv2.LINE_AA)
+        cv2.putText(drawn, line, place, cv2.FONT_HERSHEY_SIMPLEX, height / 22, ink, max(1, bold), cv2.LINE_AA)
     return drawn
 
 
-@pytest.mark.parametrize("height", [10, 16, 28, 40])
+@pytest.mark.parametrize("height", [10, 16, 28, 40, 60])
 def test_a_caption_of_two_lines_is_seen(height):
     assert shows_text(written(shot(), NAME, DATE, height=height))
 
@@ -86,6 +86,12 @@ def test_noise_is_no_text_and_ends(seed):
     noise = np.random.default_rng(seed).integers(0, 256, (1500, 1400)).astype(np.uint8)
     assert not shows_text(noise)
     assert not shows_text(cv2.resize(noise[:300, :300], (1500, 1500), interpolation=cv2.INTER_NEAREST))
+
+
+@pytest.mark.parametrize("shape", [(128, 20_000), (20_000, 130), (129, 131)])
+def test_any_shape_is_taken(shape):
+    assert not shows_text(np.full(shape, 90, np.uint8))
+    assert not shows_text(np.asfortranarray(np.full(shape, 90, np.uint8)))
 
 
 def test_a_region_of_too_many_pieces_is_left(monkeypatch):
