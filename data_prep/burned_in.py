@@ -42,7 +42,7 @@ def shows_text(pixels: np.ndarray) -> bool:
       Anatomy, wires, leads, clips and lead letters alone were never flagged. Of 11 unflagged ones with traces of writing
       looked at closely, 4 were captions: exposure and time blurred by compression, a date of dots cut by the rim, tiny
       letters, and a watermark of two words.
-    - Captions drawn in 7 fonts and 7 places on the 219 pictures without writing (most 500 to 2,500 pixels), share found by height
+    - Captions drawn in 7 fonts and 7 places on the 219 pictures without writing (most 500 to 2,500 pixels), share by height
       of the capitals in pixels of the picture, one line / two lines / two lines of contrast 60: 6 px 0.69 / 0.31 / 0.33;
       8 px 0.95 / 0.72 / 0.93; 10 px 0.99 / 0.93 / 0.91; 12 to 40 px 0.95 to 0.99 / 0.95 to 0.99 / 0.91 to 0.99;
       56 px 1.00 / 0.92 / 0.82. About 150 drawings for each number.
