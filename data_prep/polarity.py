@@ -1,6 +1,6 @@
 """Does a chest radiograph display inverted (lungs bright, bones dark), whatever its tags say?
 
-picture (H, W) ─ 128 x 128, flat margins off ─┬─ grey levels as ranks ─ places: abdomen, spine, lungs, rim, corners ─┐
+picture (H, W) ─ 128 x 128, flat margins off ─┬─ grey levels as ranks ─ places: abdomen, spine, lungs, sides, corners ┐
                                               └─ tones: skewness, extremes, fine structure ──────────────────────────┴─► score
 """
 
