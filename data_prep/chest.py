@@ -13,7 +13,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from data_prep.ledger import Reason
-from data_prep.read_dicom import text
+from data_prep.elements import text
 
 RADIOGRAPH_MODALITIES = frozenset({"CR", "DX", "RG"})
 _RADIOGRAPH_CLASSES = (
