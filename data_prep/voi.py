@@ -33,7 +33,7 @@ def to_display(stored: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, tuple[
     notes: list[str] = []
     try:
         curve = _display_curve(stored, dataset, notes)
-        pixels = _apply_curve(stored, curve, is_inverted(dataset))
+        pixels = _apply_curve(stored, low, high, curve, is_inverted(dataset))
     except (Refused, MemoryError):
         raise
     except Exception:
@@ -49,14 +49,16 @@ def is_inverted(dataset: Dataset) -> bool:
     return text(dataset, "PhotometricInterpretation") == "MONOCHROME1" or text(dataset, "PresentationLUTShape") == "INVERSE"
 
 
-def _apply_curve(stored: np.ndarray, curve: Curve, inverted: bool) -> np.ndarray:
+def _apply_curve(stored: np.ndarray, low: np.number, high: np.number, curve: Curve, inverted: bool) -> np.ndarray:
     def shown(values: np.ndarray) -> np.ndarray:
         share = np.clip(curve(values), 0.0, 1.0)
         return np.rint((1.0 - share if inverted else share) * 255.0).astype(np.uint8)
 
     if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2:
-        limits = np.iinfo(stored.dtype)
-        return apply_table(stored, shown(np.arange(limits.min, limits.max + 1).astype(stored.dtype)))
+        lowest = int(np.iinfo(stored.dtype).min)
+        table = np.zeros(2 ** (8 * stored.dtype.itemsize), np.uint8)
+        table[int(low) - lowest : int(high) - lowest + 1] = shown(np.arange(int(low), int(high) + 1).astype(stored.dtype))
+        return apply_table(stored, table)
     pixels = np.empty(stored.shape, np.uint8)
     for rows in row_blocks(len(stored)):
         pixels[rows] = shown(_finite(stored[rows]))
