@@ -6,7 +6,7 @@ JPEG: ITU-T T.81 B.2.2; JPEG-LS: T.87 C.2.2; JPEG 2000: T.800 A.5.1; RLE: DICOM 
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom.encaps import generate_fragments, parse_basic_offsets
 from pydicom.uid import JPEG2000TransferSyntaxes, RLELossless
@@ -18,7 +18,11 @@ _START_OF_IMAGE = b"\xff\xd8"
 _START_OF_CODESTREAM = b"\xff\x4f\xff\x51"
 _END = b"\xff\xd9"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
-_ALONE = frozenset(range(0xD0, 0xD9)) | {0x01}
+_ALONE = frozenset(range(0xD0, 0xD9)) | {0x00, 0x01}
+_FILL = frozenset({0xFF})
+_SCAN = frozenset({0xDA, 0xD9})
+_SEGMENTS = frozenset(range(0xDB, 0xF0)) | {0xC4, 0xCC, 0xF8, 0xFE}
+"""Tables, applications, comments."""
 _MAX_TILES = 65_535
 _TAIL_BYTES = 64
 """Padding behind the end marker: a byte or a few, of 0 or 255."""
@@ -33,6 +37,8 @@ class Codestream:
     components: int
     precision: int
     """Bits a component."""
+    is_clean: bool = True
+    """Whether the segments before the scan follow each other as they should: GDCM kills the process where they do not."""
 
 
 def single_frame(pixel_data: bytes, syntax: str) -> bytes:
@@ -80,25 +86,39 @@ def parse_codestream(frame: bytes, syntax: str) -> Codestream | None:
 
 
 def _parse_jpeg(frame: bytes) -> Codestream | None:
+    """Walk the segments from the start of the image to the scan."""
     place = frame.find(_START_OF_IMAGE, 0, 64) + 2
-    if place < 2:
-        return None
-    while True:
+    found, is_clean = None, place == 2
+    while place >= 2:
         if frame[place] != 0xFF:
-            return None
+            # Bytes between segments, which most decoders skip.
+            is_clean, place = False, frame.find(b"\xff", place)
+            continue
         marker = frame[place + 1]
-        if marker == 0xFF:
+        if marker in _SCAN:
+            break
+        if marker in _FILL:
             place += 1
-        elif marker in _ALONE:
-            place += 2
-        elif marker in _START_OF_FRAME:
-            precision, height, width, components = struct.unpack_from(">BHHB", frame, place + 4)
-            return Codestream(width, height, components, precision)
-        else:
-            (length,) = struct.unpack_from(">H", frame, place + 2)
-            if length < 2 or marker in (0xDA, 0xD9):
-                return None
-            place += 2 + length
+            continue
+        if marker in _ALONE:
+            is_clean, place = False, place + 2
+            continue
+        (length,) = struct.unpack_from(">H", frame, place + 2)
+        segment = frame[place + 4 : place + 2 + length]
+        if marker in _START_OF_FRAME and found is None:
+            precision, height, width, components = struct.unpack_from(">BHHB", segment)
+            found = Codestream(width, height, components, precision)
+        is_clean &= length >= 2 and (marker in _SEGMENTS or marker in _START_OF_FRAME) and _is_known_application(marker, segment)
+        place += 2 + max(length, 2)
+    return None if found is None else replace(found, is_clean=is_clean)
+
+
+def _is_known_application(marker: int, segment: bytes) -> bool:
+    if marker == 0xE0 and segment.startswith(b"JFIF\0"):
+        return segment[5:6] == b"\x01"
+    if marker == 0xEE and segment.startswith(b"Adobe"):
+        return segment[11:12] in (b"\0", b"\1", b"\2")
+    return True
 
 
 def _parse_jpeg_2000(frame: bytes) -> Codestream | None:

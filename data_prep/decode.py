@@ -8,7 +8,6 @@ radiograph; where it is true colour, the picture is none. Peak memory at the bou
 worst is 0.9 GiB in the process.
 """
 
-import contextlib
 import re
 from dataclasses import dataclass
 
@@ -123,15 +122,16 @@ def decode(dataset: FileDataset) -> tuple[np.ndarray, tuple[Note, ...]]:
     if layout.keyword not in dataset:
         raise Refused(Reason.NO_PIXELS)
     syntax = UID(str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID") or _guessed_syntax(dataset)))
-    data = dataset[layout.keyword].value
-    pixel_vr = dataset[layout.keyword].VR
-    del dataset[layout.keyword]
+    try:
+        element = dataset[layout.keyword]
+        data, pixel_vr = element.value, element.VR
+        del element, dataset[layout.keyword]
+        encapsulated = syntax.is_encapsulated
+    except Exception:
+        # No transfer syntax, or no value representation.
+        raise Refused(Reason.CANNOT_DECODE) from None
     if not isinstance(data, bytes):
         raise Refused(Reason.CANNOT_DECODE)
-    try:
-        encapsulated = syntax.is_encapsulated
-    except ValueError:
-        raise Refused(Reason.CANNOT_DECODE) from None
     if encapsulated:
         values, photometric = _decode_encapsulated(data, syntax, layout)
     else:
@@ -166,7 +166,7 @@ def _decode_encapsulated(data: bytes, syntax: UID, layout: PixelLayout) -> tuple
     own = parse_codestream(frame, syntax)
     if own is not None:
         layout = _as_encoded(layout, own)
-    return _run_decoder(_encapsulated(frame), syntax, layout)
+    return _run_decoder(_encapsulated(frame), syntax, layout, without_gdcm=own is not None and not own.is_clean)
 
 
 def _as_encoded(layout: PixelLayout, own: Codestream) -> PixelLayout:
@@ -188,36 +188,45 @@ def _encapsulated(frame: bytes) -> bytes:
     return b"".join((item, b"\0\0\0\0", item, (len(frame) + len(odd)).to_bytes(4, "little"), frame, odd))
 
 
-def _run_decoder(data: bytes, syntax: UID, layout: PixelLayout, **options: str) -> tuple[np.ndarray, str]:
-    """The array of pydicom's decoder, (height, width) or (height, width, 3), and its colour space."""
-    try:
-        decoder = get_decoder(syntax)
-        known: dict = {
-            "rows": layout.rows,
-            "columns": layout.columns,
-            "samples_per_pixel": layout.samples,
-            "photometric_interpretation": layout.photometric,
-            "bits_allocated": layout.allocated,
-            "bits_stored": layout.high + 1,
-            "pixel_representation": int(layout.is_signed),
-            "number_of_frames": 1,
-            "planar_configuration": int(layout.is_planar),
-            **options,
-        }
-        plugins = decoder.available_plugins if syntax.is_encapsulated else ("",)
-        first = _FASTEST.get(syntax, plugins[0])
-        with contextlib.suppress(Exception):
-            values, properties = decoder.as_array(data, index=0, raw=True, decoding_plugin=first, **known)
+def _run_decoder(
+    data: bytes, syntax: UID, layout: PixelLayout, without_gdcm: bool = False, **options: str
+) -> tuple[np.ndarray, str]:
+    """The array of the fastest decoder that takes it, (height, width) or (height, width, 3), and its colour space."""
+    known: dict = {
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "samples_per_pixel": layout.samples,
+        "photometric_interpretation": layout.photometric,
+        "bits_allocated": layout.allocated,
+        "bits_stored": layout.high + 1,
+        "pixel_representation": int(layout.is_signed),
+        "number_of_frames": 1,
+        "planar_configuration": int(layout.is_planar),
+        **options,
+    }
+    reason = Reason.CANNOT_DECODE
+    for plugin in _plugins(syntax, without_gdcm):
+        try:
+            values, properties = get_decoder(syntax).as_array(data, index=0, raw=True, decoding_plugin=plugin, **known)
             return values, str(properties["photometric_interpretation"])
-        # The plain error of all decoders, or the picture of one that is more lenient.
-        values, properties = decoder.as_array(data, index=0, raw=True, **known)
-        return values, str(properties["photometric_interpretation"])
-    except MemoryError:
-        raise Refused(Reason.TOO_MUCH_MEMORY) from None
-    except Exception as error:
-        # pydicom wraps a codec's MemoryError into an error of its own.
-        memory = _OUT_OF_MEMORY.search(str(error)) is not None
-        raise Refused(Reason.TOO_MUCH_MEMORY if memory else Reason.CANNOT_DECODE) from None
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # pylibjpeg-rle panics, which is no Exception; pydicom wraps a codec's MemoryError into an error of its own.
+            if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None:
+                reason = Reason.TOO_MUCH_MEMORY
+    raise Refused(reason)
+
+
+def _plugins(syntax: UID, without_gdcm: bool) -> list[str]:
+    """pydicom's decoders of a syntax, the fastest first; native syntaxes have one without a name."""
+    try:
+        if not syntax.is_encapsulated:
+            return [""]
+        names = [name for name in get_decoder(syntax).available_plugins if name != "gdcm" or not without_gdcm]
+    except NotImplementedError:
+        raise Refused(Reason.CANNOT_DECODE) from None
+    return sorted(names, key=lambda name: name != _FASTEST.get(syntax))
 
 
 def _to_grey(values: np.ndarray, photometric: str, dataset: Dataset) -> tuple[np.ndarray, tuple[Note, ...]]:

@@ -109,9 +109,10 @@ def load(path: Path, with_pixels: bool) -> tuple[FileDataset, bool]:
         raise Refused(Reason.TOO_MUCH_MEMORY) from None
     except InvalidDicomError:
         raise Refused(Reason.NOT_DICOM) from None
-    except OSError:
-        raise Refused(Reason.CANNOT_READ) from None
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            # pydicom raises OSError without a number for what it cannot parse.
+            raise Refused(Reason.CANNOT_READ) from None
         # Among them RecursionError, for sequences nested hundreds deep.
         raise Refused(Reason.BROKEN_HEADER if is_dicom else Reason.NOT_DICOM) from None
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset
 
-from data_prep.chest import header_view
 from data_prep.decode import decode, pixel_layout
 from data_prep.dicom_file import libraries_silenced, load
 from data_prep.elements import number, text
 from data_prep.ledger import Reason
 from data_prep.orientation import make_square, turn_upright
 from data_prep.refused import Refused
+from data_prep.views import header_view
 from data_prep.voi import to_display
 
 __all__ = [

@@ -6,10 +6,10 @@ Percentiles are those of a thinned copy. PS3.3 C.11.1 (modality), C.11.2 (VOI), 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, apply_voi
 
 from data_prep.elements import items, number, text, whole
 from data_prep.ledger import Note, Reason
@@ -72,16 +72,13 @@ def _finite(values: np.ndarray) -> np.ndarray:
 def _display_curve(stored: np.ndarray, dataset: Dataset, notes: list[str]) -> Curve:
     few = _without_padding(_finite(thinned(stored)), dataset)
 
-    def modality(values: np.ndarray) -> np.ndarray:
-        return apply_modality_lut(values, dataset)
-
+    modality = _modality(dataset)
     sample = modality(few)
     low, high = (float(value) for value in np.percentile(sample, PERCENTILES))
-    if items(dataset, "VOILUTSequence"):
-        entries, first, bits = (int(value) for value in dataset.VOILUTSequence[0].LUTDescriptor)
-        if first < high and first + (entries or 2**16) > low:
-            top = float(2 ** min(bits, 16) - 1)
-            return lambda values: apply_voi(np.rint(modality(values)).astype(np.int32), dataset) / top
+    for item in items(dataset, "VOILUTSequence")[:1]:
+        lut = read_lut(item, dataset, low < 0)
+        if lut.first < high and lut.first + len(lut.entries) > low:
+            return lambda values: lut(modality(values)) / lut.top
     window = _window(dataset)
     if window is not None and _window_fits(window, low, high):
         function = text(dataset, "VOILUTFunction")
@@ -93,6 +90,50 @@ def _display_curve(stored: np.ndarray, dataset: Dataset, notes: list[str]) -> Cu
     if high <= low:
         low, high = sorted(float(value) for value in modality(np.array([stored.min(), stored.max()])))
     return lambda values: (modality(values) - low) / (high - low)
+
+
+def _modality(dataset: Dataset) -> Curve:
+    """Stored values to those that windows speak of."""
+    for item in items(dataset, "ModalityLUTSequence")[:1]:
+        return read_lut(item, dataset, whole(dataset, "PixelRepresentation") == 1)
+    slope, intercept = number(dataset, "RescaleSlope") or 1.0, number(dataset, "RescaleIntercept") or 0.0
+    return lambda values: values * np.float64(slope) + intercept
+
+
+@dataclass(frozen=True)
+class Lut:
+    """A look-up table; what lies beside it takes its first or last entry."""
+
+    first: int
+    """The value of the first entry."""
+    entries: np.ndarray
+    top: float
+    """What its brightest entry could be."""
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        places = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1)
+        return self.entries[places.astype(np.intp)].astype(np.float64)
+
+
+def read_lut(item: Dataset, dataset: Dataset, is_signed: bool) -> Lut:
+    """LUTDescriptor and LUTData of a modality or VOI LUT; pydicom's own fails for tables of 10 or 12 bits.
+
+    `is_signed`: the values looked up may be negative, so a first value above 32767 is a negative one.
+    """
+    count, first, bits = (int(value) for value in item.LUTDescriptor)
+    count = count or 2**16
+    data = item.LUTData
+    if isinstance(data, bytes):
+        order = "<" if getattr(dataset, "original_encoding", (None, True))[1] is not False else ">"
+        entries = np.frombuffer(data, np.uint8 if len(data) < 2 * count else f"{order}u2")
+    else:
+        entries = np.atleast_1d(np.asarray(data, np.int64)) & 0xFFFF
+    entries = entries[:count]
+    top = float(2 ** min(max(bits, 8), 16) - 1)
+    if not entries.max() <= top < 4 * entries.max():
+        # Some vendors write the bits that a value takes, not those that it uses.
+        top = float(max(entries.max(), 1))
+    return Lut(first - 2**16 if is_signed and first > 32_767 else first, entries, top)
 
 
 def _without_padding(few: np.ndarray, dataset: Dataset) -> np.ndarray:
