@@ -38,7 +38,10 @@ def find_box(pixels: np.ndarray) -> Box | None:
     """
     height, width = pixels.shape
     scale = max(1.0, max(height, width) / _GRID)
-    small = cv2.resize(pixels, (max(1, round(width / scale)), max(1, round(height / scale))), interpolation=cv2.INTER_AREA)
+    # Every third pixel or so first: averaging all of them took ten times as long and found the same.
+    step = max(1, int(scale / 3))
+    small = np.ascontiguousarray(pixels[::step, ::step])
+    small = cv2.resize(small, (max(1, round(width / scale)), max(1, round(height / scale))), interpolation=cv2.INTER_AREA)
     small = small.astype(np.int16)
     rows, columns = small.shape
     left, top, right, bottom = 0, 0, columns, rows
@@ -59,11 +62,12 @@ def find_box(pixels: np.ndarray) -> Box | None:
 
 def _border(lines: np.ndarray) -> int:
     """Width of the border at the left of (rows, columns); 0 where there is none."""
-    rows, columns = lines.shape
-    deviation = np.abs(lines - np.median(lines[:, 0]))
-    share = (deviation > _FLAT_LEVELS).mean(axis=0)
-    if share[0] > _MARKER_SHARE:
+    columns = lines.shape[1]
+    level = np.int16(np.median(lines[:, 0]))
+    if (np.abs(lines[:, 0] - level) > _FLAT_LEVELS).mean() > _MARKER_SHARE:
         return 0
+    deviation = np.abs(lines - level)
+    share = (deviation > _FLAT_LEVELS).mean(axis=0)
     picture = np.flatnonzero(share > _MARKER_SHARE)
     if not len(picture) or picture[0] < max(1.0, _WORTH * columns) or share[: picture[0]].mean() > _STRIP_SHARE:
         return 0

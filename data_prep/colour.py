@@ -36,10 +36,10 @@ def is_true_colour(few: np.ndarray, is_ybr: bool) -> bool:
     return float(off.mean()) > _COLOUR_SHARE
 
 
-def grey_of_channels(values: np.ndarray, is_ybr: bool) -> np.ndarray:
+def grey_of_channels(values: np.ndarray, is_ybr: bool, is_bgr: bool = False) -> np.ndarray:
     """The brightness (height, width) of a colour picture, in its own type; equal channels give that channel's very values."""
     if is_ybr:
         return np.ascontiguousarray(values[..., 0])
     if values.dtype in (np.uint8, np.uint16):
-        return cv2.cvtColor(np.ascontiguousarray(values), cv2.COLOR_RGB2GRAY)
+        return cv2.cvtColor(np.ascontiguousarray(values), cv2.COLOR_BGR2GRAY if is_bgr else cv2.COLOR_RGB2GRAY)
     return np.ascontiguousarray(values[..., 1])

@@ -25,6 +25,8 @@ MAX_FILE_BYTES = 160 * 2**20
 """Of a file that is decoded, and of what a deflated one inflates to: the largest picture (`pixel_layout`) and its header."""
 MAX_HEADER_BYTES = 64 * 2**20
 """Read of a file before its pixels; private blocks of some vendors take a few MiB."""
+MAX_READS = 1_000_000
+"""Of a file, about two an element; a million take three seconds."""
 _FIRST_TAGS = frozenset({b"\x02\x00", b"\x08\x00", b"\x00\x08"})
 """Group 2 or 8, little or big endian: what a file without the DICOM preamble must start with to be worth a try."""
 _LOGGERS = ("pydicom", "pylibjpeg", "libjpeg", "openjpeg", "rle", "PIL")
@@ -37,6 +39,7 @@ class BoundedFile:
         self._file = file
         self._size = size
         self._left = budget
+        self._reads_left = MAX_READS
         self._place = 0
         self.is_cut_off = False
 
@@ -52,8 +55,11 @@ class BoundedFile:
         self.is_cut_off |= wanted > max(left, 8)
         wanted = min(wanted, left)
         self._left -= wanted
+        self._reads_left -= 1
         if self._left < 0:
             raise Refused(Reason.ABSURD_SIZE)
+        if self._reads_left < 0:
+            raise Refused(Reason.BROKEN_HEADER)
         data = self._file.read(wanted)
         self._place += len(data)
         if inflates:

@@ -25,9 +25,11 @@ from data_prep.voi import PERCENTILES
 
 _ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
 """What stands at the end of a whole file; OpenCV gives a grey rest in place of an error where it is cut off."""
+_EIGHT_BITS = frozenset({"JPEG", "MPO", "WEBP"})
 _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "MPO")
 _GREY_MODES = frozenset({"L", "LA", "I", "I;16", "I;16B", "I;16L", "F"})
-_BYTES = {"I": 4, "F": 4, "LA": 4, "P": 3, "PA": 4, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3}
+_BYTES = {"I": 4, "F": 4, "LA": 4, "P": 3, "PA": 4, "RGB": 6, "RGBA": 8, "CMYK": 4, "YCbCr": 3}
+"""A pixel takes while it is decoded, at most: Pillow's modes do not tell 16 bits a colour from 8. Grey ones take 2."""
 _TIFF_PHOTOMETRIC = 262
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -85,7 +87,7 @@ def _check_head(data: bytes) -> _Head:
     except Exception:
         # Pillow raises whatever a broken head leads it to.
         raise Refused(Reason.CANNOT_DECODE) from None
-    size = width * height * _BYTES.get(mode, 2)
+    size = width * height * (3 if kind in _EIGHT_BITS else _BYTES.get(mode, 2))
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS or size > 2 * MAX_STORED_BYTES:
         raise Refused(Reason.ABSURD_SIZE)
     if num_frames > 1:
@@ -127,7 +129,8 @@ def _decode(data: bytes, head: _Head) -> tuple[np.ndarray, tuple[Note, ...]]:
         raise Refused(Reason.CANNOT_DECODE)
     if is_true_colour(thinned(stored)[..., ::-1], is_ybr=False):
         raise Refused(Reason.NOT_RADIOGRAPH)
-    return grey_of_channels(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), is_ybr=False), (Note.FROM_COLOUR,)
+    # Swapping red and blue first would take a second colour picture.
+    return grey_of_channels(stored, is_ybr=False, is_bgr=True), (Note.FROM_COLOUR,)
 
 
 def _decode_rgba_tiff(data: bytes) -> np.ndarray | None:
