@@ -1,21 +1,24 @@
 """Is it a chest radiograph, and which view: by the header, and as a last resort by the picture.
 
-What names a body part is asked from the most to the least specific, and the first that names one decides:
-body part and anatomic region, series and protocol, study. Only where nothing in the header does, and the modality is that of a
-radiograph, the picture is asked (`looks_like_chest`).
+What names a body part is asked in turn, and the first that names one decides: body part and anatomic region, series and
+protocol, study. A series of ribs overrules a body part of CHEST, as that is how sites file them. Where the header names chest
+and another part, contradicts itself or names nothing, the picture is asked (`looks_like_chest`).
 """
 
-import re
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from pydicom.dataset import Dataset
 
+from data_prep.anatomy_words import Named, body_parts
+from data_prep.elements import items, text
 from data_prep.ledger import Reason
-from data_prep.read_dicom import text
+from data_prep.views import header_view, normalise_view
 
-RADIOGRAPH_MODALITIES = frozenset({"CR", "DX", "RG"})
+__all__ = ["Verdict", "header_view", "judge_header", "looks_like_chest", "normalise_view"]
+
+RADIOGRAPH_MODALITIES = frozenset({"CR", "DX", "RG", "XR"})
 _RADIOGRAPH_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.1",  # computed radiography
     "1.2.840.10008.5.1.4.1.1.1.1",  # digital, for presentation
@@ -23,28 +26,12 @@ _RADIOGRAPH_CLASSES = (
 )
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
-_CHEST = re.compile(
-    r"\b(CHEST|CXR|THORA[XC]\w*|T[OÓ]RA[XC]\w*|LUNGS?|LUNGE\w*|POUMONS?|PULM[OÓ]\w*|PECTUS|BRUSTKORB|PETTO|TORACE)\b"
-    r"|T-D3000|51185008|T-28000|39607008"
+_CHEST_CODES = frozenset(
+    {"T-D3000", "51185008", "816094009", "302551006", "43799004", "T-28000", "39607008"}  # chest, thoracic cavity, lung
 )
-_OTHER = re.compile(
-    r"\b(HIPS?|PELVIS|PELVIC|KNEES?|ANKLES?|FOOT|FEET|TOES?|HANDS?|WRISTS?|FINGERS?|THUMBS?|ELBOWS?|SHOULDERS?|CLAVICLES?|"
-    r"HUMERUS|FOREARM|FEMUR|FEMORAL|TIBIA\w*|FIBULA\w*|LEGS?|ARMS?|EXTREMIT\w*|CALCANEUS|HEEL|PATELLA|SCAPULA|"
-    r"SKULL|HEAD|BRAIN|FACE|FACIAL|NASAL|SINUS\w*|MANDIBLE|ORBITS?|TEETH|DENTAL|NECK|JAW|"
-    r"[CTLS][ -]?SPINE|SPINE|CERVICAL|LUMBAR|SACRUM|COCCYX|SCOLIOSIS|ABDOMEN|ABDOMINAL|ABD|KUB|BREASTS?|MAMMO\w*|"
-    r"WHOLE ?BODY|UPPER LIMB|LOWER LIMB|HUFTE|HÜFTE|HANCHE|BECKEN|GENOU|MAIN|BACINO|CADERA|RODILLA|MANO|"
-    r"PIED?|RIBS?|STERNUM|PHANTOM)\b"
-)
-_STUDY_LEVELS = (
-    ("BodyPartExamined",),
-    ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription", "PerformedProcedureStepDescription"),
-    ("StudyDescription", "RequestedProcedureDescription"),
-)
-
-_FRONTAL_PA = re.compile(r"\b(PA|P\.A\.|POSTERO[ -]?ANTERIOR)\b")
-_FRONTAL_AP = re.compile(r"\b(AP|A\.P\.|ANTERO[ -]?POSTERIOR|PORTABLE|SUPINE|BEDSIDE)\b")
-_LATERAL = re.compile(r"\b(LAT|LATERAL|LL|RL|L-LAT|R-LAT|LATERO[ -]?LATERAL|PROFIL|PROFILE|SEITLICH)\b")
-_NEITHER = re.compile(r"\b(DECUB\w*|LLD|RLD|OBL\w*|LAO|RAO|LPO|RPO|LLO|RLO|LORDOTIC)\b")
+_BODY = ("BodyPartExamined",)
+_SERIES = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription", "PerformedProcedureStepDescription")
+_STUDY = ("StudyDescription", "RequestedProcedureDescription")
 
 
 @dataclass(frozen=True)
@@ -66,46 +53,35 @@ def judge_header(header: Dataset) -> Verdict:
         return Verdict(Reason.NOT_RADIOGRAPH)
     if text(header, "BurnedInAnnotation") == "YES":
         return Verdict(Reason.BURNED_IN_TEXT)
-    for level in _named_levels(header):
-        chest, other = bool(_CHEST.search(level)), bool(_OTHER.search(level))
-        if chest and not other:
-            return Verdict()
-        if other and not chest:
-            return Verdict(Reason.OTHER_BODY_PART)
-        if chest and other:
+    return _judge_body_part(header)
+
+
+def _judge_body_part(header: Dataset) -> Verdict:
+    body, series, study = _named_by_region(header), _named_by(header, _SERIES), _named_by(header, _STUDY)
+    if body.chest and series.torso and not series.chest:
+        # Sites file ribs, clavicles and spines under CHEST; the series says what was taken.
+        return Verdict(Reason.OTHER_BODY_PART)
+    if body.other and not body.chest and series.chest and not series.other:
+        return Verdict(by_content=True)
+    for named in (body, series, study):
+        if named.chest and named.other:
             return Verdict(by_content=True)
+        if named.chest or named.other:
+            return Verdict(None if named.chest else Reason.OTHER_BODY_PART)
     return Verdict(by_content=True)
 
 
-def _named_levels(header: Dataset) -> list[str]:
-    levels = [" ".join(text(header, keyword) for keyword in keywords).replace("_", " ") for keywords in _STUDY_LEVELS]
-    codes = []
-    for item in header.get("AnatomicRegionSequence") or ():
-        codes += [text(item, "CodeValue"), text(item, "CodeMeaning")]
-    levels[0] = " ".join([levels[0], *codes])
-    return levels
+def _named_by(header: Dataset, keywords: tuple[str, ...]) -> Named:
+    return body_parts(" ; ".join(text(header, keyword) for keyword in keywords))
 
 
-def header_view(header: Dataset) -> str:
-    """PA, AP, LATERAL or UNKNOWN from the view's own tags, else from the descriptions."""
-    codes = [text(item, "CodeMeaning") for item in header.get("ViewCodeSequence") or ()]
-    own = normalise_view(" ".join([text(header, "ViewPosition"), *codes]))
-    if own != "UNKNOWN" or text(header, "ViewPosition"):
-        return own
-    return normalise_view(f"{text(header, 'SeriesDescription')} {text(header, 'ProtocolName')}")
-
-
-def normalise_view(written: str) -> str:
-    """PA, AP, LATERAL or UNKNOWN from what headers and tables write; two views in one text are UNKNOWN."""
-    words = re.sub(r"[_/,;]+", " ", written.strip().upper())
-    if words in ("L", "R"):
-        return "LATERAL"
-    if _NEITHER.search(words):
-        return "UNKNOWN"
-    views = [
-        view for view, pattern in (("PA", _FRONTAL_PA), ("AP", _FRONTAL_AP), ("LATERAL", _LATERAL)) if pattern.search(words)
-    ]
-    return views[0] if len(views) == 1 else "UNKNOWN"
+def _named_by_region(header: Dataset) -> Named:
+    """Body part and anatomic region; a code of the chest is as good as its word."""
+    regions = items(header, "AnatomicRegionSequence")
+    meanings = " ; ".join(text(item, "CodeMeaning") for item in regions)
+    named = body_parts(f"{text(header, 'BodyPartExamined')} ; {meanings}")
+    coded = any(text(item, "CodeValue") in _CHEST_CODES for item in regions)
+    return Named(named.chest or coded, named.other, named.torso)
 
 
 def looks_like_chest(pixels: np.ndarray) -> bool:

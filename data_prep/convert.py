@@ -7,7 +7,6 @@ Nothing in a part identifies: inputs are named by their keyed hash, texts are sc
 never a message.
 """
 
-import hashlib
 import json
 import zlib
 from collections import Counter
@@ -18,11 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from data_prep.chest import looks_like_chest
 from data_prep.deidentify import scrub
 from data_prep.durable import write_file
 from data_prep.inputs import Identifiers
-from data_prep.ledger import Note, Reason, outcome_of
+from data_prep.judge_picture import judge_picture
+from data_prep.ledger import Reason, outcome_of
 from data_prep.near_copies import perceptual_hash
 from data_prep.read_dicom import Refused, read_picture
 from data_prep.read_image import read_image
@@ -40,6 +39,8 @@ class ImageTask:
     type: str
     path: Path
     by_content: bool = False
+    inverted: bool = False
+    """A table says that low values are white."""
 
 
 @dataclass(frozen=True)
@@ -145,23 +146,18 @@ def convert(task: Task, encoding: Encoding) -> tuple[Done, bytes]:
 
 def _convert_image(task: ImageTask, encoding: Encoding) -> tuple[Done, bytes]:
     picture = read_picture(task.path) if task.type == "dicom" else read_image(task.path)
-    notes = picture.notes
-    if task.by_content:
-        if not looks_like_chest(picture.pixels):
-            raise Refused(Reason.NOT_SURELY_CHEST)
-        notes = (*notes, Note.CHEST_BY_CONTENT)
-    digest = hashlib.blake2b(repr((picture.stored.shape, picture.stored.dtype.str)).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(picture.stored).data)
-    content = encode(shrink(picture.pixels, encoding.store_size), encoding.image_format)
-    height, width = picture.pixels.shape
+    pixels = np.bitwise_not(picture.pixels) if task.inverted else picture.pixels
+    judged = judge_picture(pixels, task.by_content)
+    height, width = pixels.shape
     done = Done(
         task.input,
-        digest=digest.hexdigest(),
-        phash=perceptual_hash(picture.pixels).hex(),
+        digest=picture.digest,
+        phash=perceptual_hash(judged.cropped).hex(),
         size=(width, height),
-        notes=tuple(str(note) for note in notes),
+        crop=judged.crop,
+        notes=tuple(str(note) for note in (*picture.notes, *judged.notes)),
     )
-    return done, content
+    return done, encode(shrink(judged.cropped, encoding.store_size), encoding.image_format)
 
 
 def _convert_report(task: ReportTask) -> tuple[Done, bytes]:

@@ -129,7 +129,7 @@ def _tasks(export: Export, pseudonyms: Pseudonyms) -> list[Task]:
     tasks: list[Task] = []
     for study in export.studies:
         tasks += [
-            ImageTask(pseudonyms.of("input", image.input_id), image.type, image.path, image.by_content)
+            ImageTask(pseudonyms.of("input", image.input_id), image.type, image.path, image.by_content, image.inverted)
             for image in study.images
         ]
         if study.report is not None:

@@ -9,9 +9,11 @@ import numpy as np
 from cxrpt.data.shards import ShardReader
 
 
-def picture(path: Path, seed: int, channels: int = 1, bits: int = 8) -> Path:
-    """A frontal chest in the format of the file's name (PNG where it names none)."""
+def picture(path: Path, seed: int, channels: int = 1, bits: int = 8, inverted: bool = False) -> Path:
+    """A frontal chest in the format of the file's name (PNG where it names none), low values white where inverted."""
     pixels = made.phantom(seed) * 16 if bits == 16 else (made.phantom(seed) // 16).astype(np.uint8)
+    if inverted:
+        pixels = pixels.max() - pixels
     if channels > 1:
         pixels = np.dstack([pixels] * 3 + [np.full_like(pixels, 255)] * (channels - 3))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,8 +8,10 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from data_prep.decode import MAX_SIDE
 from data_prep.ledger import Note, Reason
-from data_prep.read_dicom import MAX_SIDE, Refused, check_size, read_header, read_picture, to_display
+from data_prep.read_dicom import Refused, check_size, read_header, read_picture
+from data_prep.voi import to_display
 
 
 def ramp(low: int = 0, high: int = 4095, dtype: type = np.uint16) -> np.ndarray:
@@ -77,7 +79,6 @@ def test_rescale_comes_before_the_window():
 
 def test_a_voi_table_is_used():
     item = tags(LUTDescriptor=[4096, 0, 8], LUTData=list(range(255, -1, -1)) * 16)
-    item["LUTData"].VR, item["LUTDescriptor"].VR = "US", "US"
     item.LUTData = [255 - value // 16 for value in range(4096)]
     pixels, notes = to_display(ramp(), tags(VOILUTSequence=Sequence([item]), BitsStored=12, PixelRepresentation=0))
     assert not notes and not is_rising(pixels) and pixels[0, 0] == 255
@@ -89,7 +90,7 @@ def test_signed_values_and_big_endian_files(tmp_path):
     made.dicom(tmp_path / "big", 1, big=True)
     made.dicom(tmp_path / "little", 1)
     assert np.array_equal(read_picture(tmp_path / "big").pixels, read_picture(tmp_path / "little").pixels)
-    assert read_picture(tmp_path / "big").stored.dtype.isnative
+    assert read_picture(tmp_path / "big").digest == read_picture(tmp_path / "little").digest
 
 
 def test_eight_bits_without_a_window_stay_as_they_are():
@@ -98,9 +99,38 @@ def test_eight_bits_without_a_window_stay_as_they_are():
     assert np.array_equal(pixels, stored) and not notes
 
 
-def test_pixels_become_square():
-    pixels, notes = to_display(ramp(), tags(ImagerPixelSpacing=[0.2, 0.1], WindowCenter=2048, WindowWidth=4096))
-    assert pixels.shape == (400, 200) and notes == (Note.ASPECT_CORRECTED,)
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_a_modality_table_of_any_depth_is_used(bits):
+    """pydicom's own function fails for tables of 10 and 12 bits."""
+    item = tags(LUTDescriptor=[4096, 0, bits])
+    item.LUTData = [(4095 - value) * (2**bits - 1) // 4095 for value in range(4096)]
+    window = {"WindowCenter": 2 ** (bits - 1), "WindowWidth": 2**bits}
+    pixels, notes = to_display(ramp(), tags(ModalityLUTSequence=Sequence([item]), **window))
+    assert not notes and not is_rising(pixels) and pixels[0, 0] >= 254 and pixels[-1, -1] <= 1
+
+
+def test_a_table_that_claims_more_bits_than_it_uses_is_not_shown_dark():
+    item = tags(LUTDescriptor=[4096, 0, 16])
+    item.LUTData = list(range(4096))
+    pixels, _ = to_display(ramp(), tags(VOILUTSequence=Sequence([item])))
+    assert pixels.max() == 255
+
+
+def test_padding_does_not_draw_the_percentiles():
+    stored = ramp(1000, 2000)
+    stored[:, :80] = 0
+    shown, _ = to_display(stored, tags(PixelPaddingValue=0))
+    drawn, _ = to_display(stored, tags())
+    assert shown[:, 80:].std() > 1.5 * drawn[:, 80:].std()
+
+
+def test_floats_and_wide_integers_are_shown_without_a_table():
+    for stored in (ramp(0, 4095, np.float32) / 7, ramp(0, 4095, np.uint32) * 100_000):
+        pixels, notes = to_display(stored, tags())
+        assert is_rising(pixels) and pixels.max() == 255 and notes == (Note.WINDOW_BY_PERCENTILES,)
+    stored = ramp(0, 4095, np.float32)
+    stored[0, 0], stored[1, 1] = np.nan, np.inf
+    assert to_display(stored, tags())[0].max() == 255
 
 
 def test_the_dense_is_bright_in_a_whole_file(tmp_path):
@@ -119,6 +149,10 @@ def test_the_dense_is_bright_in_a_whole_file(tmp_path):
         ({"Rows": 16, "Columns": 900}, Reason.TOO_SMALL),
         ({"NumberOfFrames": 3}, Reason.MULTI_FRAME),
         ({"Rows": 0}, Reason.NO_PIXELS),
+        ({"Rows": 9000, "Columns": 9000}, Reason.ABSURD_SIZE),
+        ({"Rows": 7000, "Columns": 7000, "SamplesPerPixel": 3}, Reason.ABSURD_SIZE),
+        ({"BitsAllocated": 1}, Reason.NOT_RADIOGRAPH),
+        ({"BitsAllocated": 12}, Reason.CANNOT_DECODE),
     ],
 )
 def test_sizes_are_refused_before_decoding(elements, reason):

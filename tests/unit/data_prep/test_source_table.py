@@ -7,7 +7,9 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import cv2
 import made_exports as made
+import numpy as np
 import pytest
 from made_pictures import lines, picture, samples
 
@@ -309,7 +311,7 @@ def padchest(root: Path) -> Path:
          "['mass']", ""),
     ]  # fmt: skip
     picture(root / "images" / "0" / "a_1.png", 1, bits=16)
-    picture(root / "images" / "0" / "a_2.png", 2, bits=16)
+    picture(root / "images" / "0" / "a_2.png", 2, bits=16, inverted=True)
     picture(root / "images" / "7" / "b_1.png", 3, bits=16)
     (root / "images" / "7" / "c_1.png").touch()
     path = root / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
@@ -332,7 +334,10 @@ def test_padchest(tmp_path):
     assert reasons(export) == [Reason.DUPLICATE]
     summary = build(made.settings(root, tmp_path / "out", "table", table=options))
     assert summary.reasons == {"cannot_decode": 1, "duplicate": 1} and summary.kept == 5
-    assert {sample.kind for sample in samples(tmp_path / "out")} == {Kind.PAIR}
+    built = samples(tmp_path / "out")
+    assert {sample.kind for sample in built} == {Kind.PAIR}
+    pictures = [cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_GRAYSCALE) for sample in built]
+    assert all(one[60:80, 70:74].mean() > one[60:80, 35:45].mean() + 50 for one in pictures), "spine bright, lungs dark"
 
 
 # ---- real data
