@@ -108,7 +108,9 @@ def _parse_jpeg(frame: bytes) -> Codestream | None:
         if marker in _START_OF_FRAME and found is None:
             precision, height, width, components = struct.unpack_from(">BHHB", segment)
             found = Codestream(width, height, components, precision)
-        is_clean &= length >= 2 and (marker in _SEGMENTS or marker in _START_OF_FRAME) and _is_known_application(marker, segment)
+        is_clean &= (
+            length >= 2 and (marker in _SEGMENTS or marker in _START_OF_FRAME) and _is_known_application(marker, segment)
+        )
         place += 2 + max(length, 2)
     return None if found is None else replace(found, is_clean=is_clean)
 

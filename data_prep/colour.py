@@ -1,6 +1,6 @@
 """Colour pictures: a toned or captured radiograph becomes grey, true colour is told apart.
 
-    (height, width, 3) ─ thinned: do the hues vary at equal brightness? ─► true colour, or grey (height, width)
+(height, width, 3) ─ thinned: do the hues vary at equal brightness? ─► true colour, or grey (height, width)
 """
 
 import cv2
@@ -25,7 +25,7 @@ def is_true_colour(few: np.ndarray, is_ybr: bool) -> bool:
     if is_ybr:
         brightness, hues = pixels[:, 0], pixels[:, 1:] * 1.6
     else:
-        brightness = pixels @ np.float32([0.3, 0.59, 0.11])
+        brightness = pixels @ np.array([0.3, 0.59, 0.11], np.float32)
         hues = pixels[:, ::2] - pixels[:, 1:2]
     bins = np.minimum(brightness * (_BINS / 256.0), _BINS - 1).astype(np.intp)
     counts = np.maximum(np.bincount(bins, minlength=_BINS), 1)

@@ -83,7 +83,7 @@ def _display_curve(stored: np.ndarray, dataset: Dataset, notes: list[str]) -> Cu
     if window is not None and _window_fits(window, low, high):
         function = text(dataset, "VOILUTFunction")
         return lambda values: _windowed(modality(values), *window, function=function)
-    if window is None and stored.dtype == np.uint8 and 0 <= sample.min() and sample.max() <= 255:
+    if window is None and stored.dtype == np.uint8 and sample.min() >= 0 and sample.max() <= 255:
         # Eight bits without a window are what was meant to be shown.
         return lambda values: modality(values) / 255.0
     notes.append(Note.WINDOW_BY_PERCENTILES)

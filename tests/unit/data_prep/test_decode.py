@@ -103,7 +103,11 @@ def test_several_frames_are_seen_whatever_the_header_says(tmp_path):
     dataset = made.dicom(tmp_path / "native", 1)
     dataset.PixelData = dataset.PixelData * 2
     dataset.save_as(tmp_path / "native")
-    for name, kind, syntax in (("j2k", "j2k", JPEG2000Lossless), ("rle", "rle", RLELossless), ("jpeg", "jpeg", JPEGBaseline8Bit)):
+    for name, kind, syntax in (
+        ("j2k", "j2k", JPEG2000Lossless),
+        ("rle", "rle", RLELossless),
+        ("jpeg", "jpeg", JPEGBaseline8Bit),
+    ):
         dataset = pydicom.dcmread(made_pixels.write(tmp_path / name, kind))
         frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
         made_pixels.encapsulated(dataset, tmp_path / name, [frame, frame], syntax)

@@ -40,7 +40,8 @@ def test_frontal_pictures_end_with_the_patients_right_at_the_left(directions, st
 
 
 @pytest.mark.parametrize(
-    ("directions", "turn"), [(("A", "F"), 0), (("P", "F"), 0), (("A", "H"), 2), (("P", "H"), 2), (("F", "A"), 3), (("H", "P"), 1)]
+    ("directions", "turn"),
+    [(("A", "F"), 0), (("P", "F"), 0), (("A", "H"), 2), (("P", "H"), 2), (("F", "A"), 3), (("H", "P"), 1)],
 )
 def test_lateral_pictures_are_turned_and_never_mirrored(directions, turn):
     pixels, notes = turn_upright(UPRIGHT, lying(*directions), "LATERAL")
