@@ -21,8 +21,8 @@ _THORACIC = re.compile(r"\b(THORAC\w+|TORAC\w+|TORAKAL\w*|THORAKAL\w*|PIERSIOW\w
 """Of the chest, or of the spine behind it."""
 _TORSO = re.compile(
     # Ribs, breastbone, collarbone, shoulder: on the chest, and a study of their own.
-    r"\b(RIBS?|RIPPEN?\w*|\w*RIPPEN\w*|COTES|GRILL? COSTAL|COSTAL\w*|COSTAIS|COSTILLAS?|COSTELAS?|COSTE|COSTAE|EMICOSTATO|RIBBEN|"
-    r"REVBEN|REBEN|ZEBR\w*|ZEBER|KABURGA\w*|KOSTA\w*|KNOCHERN\w* (HEMI)?THORAX|KNOECHERN\w* (HEMI)?THORAX|"
+    r"\b(RIBS?|RIPPEN?\w*|\w*RIPPEN\w*|COTES|GRILL? COSTAL|COSTAL\w*|COSTAIS|COSTILLAS?|COSTELAS?|COSTE|COSTAE|EMICOSTATO|"
+    r"RIBBEN|REVBEN|REBEN|ZEBR\w*|ZEBER|KABURGA\w*|KOSTA\w*|KNOCHERN\w* (HEMI)?THORAX|KNOECHERN\w* (HEMI)?THORAX|"
     r"STERN(UM|AL)|BRUSTBEIN|ESTERNON?|STERNO|BORSTBEEN|BROSTBEN|MOSTEK|SCAPULA\w*|SKAPULA\w*|SCHULTERBLATT|OMOPLATE|"
     r"CLAVIC\w*|KLAVIK\w*|SCHLUESSELBEIN\w*|SCHLUSSELBEIN\w*|SLEUTELBEEN|NYCKELBEN|KRAGEBEIN|KRAVEBEN|OBOJCZYK\w*|"
     r"SHOULDERS?|SCHULTER\w*|EPAULES?|HOMBROS?|OMBROS?|SPALL[AE]|SCHOUDER\w*|SKULDER\w*|SKULDR\w*|AXELLED|BARKU?|OMUZ|"
@@ -31,7 +31,7 @@ _TORSO = re.compile(
     r"\w*RYGSOJLE|RYGSOYLE|KOTPELARE|KREGOSLUP\w*|OMURGA\w*|VERTEBRA\w*|CERVICAL\w*|LUMB\w*|DORSOLUMB\w*|SACR\w*|COCCYX|"
     r"S[CK]OLIOS\w*|"
     # Abdomen and pelvis.
-    r"ABDOM\w*|CHESTABD\w*|ABD|KUB|BAUCH\w*|ADDOME|BUIK\w*|BUK|BUKOVERSIKT|BRZUCH\w*|BRZUSZN\w*|BATIN|KARIN|"
+    r"ABDOM\w*|ABDP\w*|ABD|KUB|BAUCH\w*|ADDOME|BUIK\w*|BUK|BUKOVERSIKT|BRZUCH\w*|BRZUSZN\w*|BATIN|KARIN|"
     r"PELVI\w*|BECKEN\w*|BASSIN|BACIA|BACINO|BEKKEN\w*|BACKEN|MIEDNIC\w*|BREASTS?|MAMM\w*|WHOLE ?BODY|BABYGRAM|PHANTOM)\b"
 )
 _LIMBS = re.compile(
@@ -71,7 +71,7 @@ def plain(written: str) -> str:
 
 def body_parts(written: str) -> Named:
     """Which parts a text names; see the module."""
-    words = plain(written)
+    words = plain(written).replace("CHESTABD", "CHEST ABD")
     torso = _TORSO.search(words) is not None
     limbs = _LIMBS.search(words) is not None
     # `Thoracic spine` is no chest; `thoracic` alone is one.

@@ -37,11 +37,51 @@ def header(**elements: object) -> Dataset:
         ({"BodyPartExamined": "CHEST", "Modality": "CT"}, Verdict(Reason.NOT_RADIOGRAPH)),
         ({"BodyPartExamined": "CHEST", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, Verdict(Reason.NOT_RADIOGRAPH)),
         ({"BodyPartExamined": "CHEST", "Modality": "", "SOPClassUID": ""}, Verdict(Reason.NOT_RADIOGRAPH)),
+        ({"BodyPartExamined": "CHEST", "SeriesDescription": "RIBS LEFT"}, OTHER),
+        ({"BodyPartExamined": "CHEST", "SeriesDescription": "CHEST PA ARMS UP"}, KEEP),
+        ({"BodyPartExamined": "CHEST", "SeriesDescription": "Clavicula re."}, OTHER),
+        ({"BodyPartExamined": "ABDOMEN", "SeriesDescription": "CHEST PA"}, ASK),
+        ({"BodyPartExamined": "CHESTABDOMEN"}, ASK),
+        ({"SeriesDescription": "RIBS WITH PA CHEST"}, ASK),
         ({"BodyPartExamined": "CHEST", "BurnedInAnnotation": "YES"}, Verdict(Reason.BURNED_IN_TEXT)),
     ],
 )
 def test_the_header_decides(elements, verdict):
     assert judge_header(header(**elements)) == verdict
+
+
+@pytest.mark.parametrize("code", ["T-D3000", "51185008", "816094009"])
+def test_an_anatomic_code_is_as_good_as_a_word(code):
+    item = Dataset()
+    item.CodeValue = code
+    assert judge_header(header(AnatomicRegionSequence=[item])) == KEEP
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "XR CHEST 1 VIEW", "Chest main campus", "CXR", "CHEST_PA", "Röntgen-Thorax in 2 Ebenen", "Thoraxaufnahme liegend",
+        "Lungenaufnahme", "Radiographie thoracique", "RADIO PULMONAIRE", "Rx pulmón", "RX TORAX AP Y LAT", "Raio-X de Tórax",
+        "Rx torace 2P", "Polmoni", "X-thorax bed", "Longen", "Hjärta och lungor", "Røntgen thorax", "RTG klatki piersiowej",
+        "klatka piersiowa", "Płuca", "Akciğer grafisi", "Göğüs röntgeni", "TORAX", "Bettthorax",
+    ],
+)  # fmt: skip
+def test_chests_in_many_languages(written):
+    assert judge_header(header(StudyDescription=written)) == KEEP
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Ribs left", "Knöcherner Hemithorax re", "Rippen links", "Gril costal gauche", "Parrilla costal", "Arcos costais",
+        "Emicostato sinistro", "Ribben li", "Revben", "Żebra", "Kosta grafisi", "Clavicle", "Schlüsselbein re", "Clavícula",
+        "Thoracic spine", "TSPINE", "Columna torácica", "Brustwirbelsäule", "BWS in 2 Ebenen", "Rachide dorsale", "Sternum",
+        "Kręgosłup piersiowy", "Torakal omurga", "Hüfte re", "Genou gauche", "Main droite", "Mano", "Brzuch", "Omuz", "Épaule",
+        "Ombro", "Spalla", "Schouder", "El bileği", "Enkel rechts", "Handled", "Skuldra", "ABDOMEN AP SUPINE", "Hand",
+    ],
+)  # fmt: skip
+def test_other_parts_in_many_languages(written):
+    assert judge_header(header(StudyDescription=written)) == OTHER
 
 
 @pytest.mark.parametrize(
@@ -52,6 +92,12 @@ def test_the_header_decides(elements, verdict):
         ("", "UNKNOWN"), ("PA and lateral", "UNKNOWN"), ("LLD", "UNKNOWN"),
         ("postero-anterior", "PA"), ("PORTABLE", "AP"), ("LAO", "UNKNOWN"),
         ("Frontal", "UNKNOWN"), ("CHEST_PA", "PA"),
+        ("antero-posterior", "AP"), ("left lateral", "LATERAL"), ("RL", "LATERAL"), ("R", "LATERAL"), ("Frontal AP", "AP"),
+        ("AP SEMI UPRIGHT", "AP"), ("AP_horizontal", "AP"), ("COSTAL", "UNKNOWN"), ("EXCLUDE", "UNKNOWN"), ("P/A", "PA"),
+        ("antero-posterior oblique", "UNKNOWN"), ("left lateral decubitus", "UNKNOWN"), ("PORTABLE LATERAL", "LATERAL"),
+        ("PA PORTABLE", "PA"), ("DECÚBITO SUPINO", "AP"), ("Thorax a.p. liegend", "AP"), ("tórax perfil", "LATERAL"),
+        ("seitlich", "LATERAL"), ("dwars", "LATERAL"), ("zdjęcie boczne", "LATERAL"), ("profil gauche", "LATERAL"),
+        ("XTABLE LATERAL", "LATERAL"), ("Posteroanterior", "PA"), ("p.a.", "PA"), ("PA LAT", "UNKNOWN"), ("Thorax", "UNKNOWN"),
     ],
 )  # fmt: skip
 def test_views(written, view):
@@ -61,6 +107,27 @@ def test_views(written, view):
 def test_the_series_tells_the_view_where_its_own_tag_is_silent():
     assert header_view(header(SeriesDescription="W034 Thorax LAT")) == "LATERAL"
     assert header_view(header(SeriesDescription="Thorax PA", ViewPosition="AP")) == "AP"
+    assert header_view(header(SeriesDescription="Thorax PA", ViewPosition="LAO")) == "UNKNOWN"
+    assert header_view(header(SeriesDescription="Thorax PA", ViewPosition="?")) == "PA"
+    assert header_view(header(PatientOrientation=["A", "F"])) == "LATERAL"
+    assert header_view(header(PatientOrientation=["L", "F"])) == "UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("code", "view"),
+    [
+        ("R-10206", "AP"),
+        ("399348003", "AP"),
+        ("R-10214", "PA"),
+        ("272479007", "PA"),
+        ("R-10236", "LATERAL"),
+        ("399198007", "LATERAL"),
+    ],
+)
+def test_view_codes(code, view):
+    item = Dataset()
+    item.CodeValue = code
+    assert header_view(header(ViewCodeSequence=[item])) == view
 
 
 def test_two_enclosed_lungs_look_like_a_chest_and_other_shapes_do_not():
