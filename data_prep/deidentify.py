@@ -55,7 +55,9 @@ def _announced(text: str) -> tuple[str, ...]:
 
 
 def _known_spans(text: str, known: Identifiers) -> Iterator[Span]:
-    for literal in known.phrases:
+    # A name with digits in it is a number that somebody put into the name's place.
+    numbered = [part for name in known.names for part in re.split(r"[\s^=,]+", name) if any(char.isdigit() for char in part)]
+    for literal in (*known.phrases, *numbered):
         if pattern := _phrase(literal):
             yield from (match.span() for match in pattern.finditer(text))
     for literal in known.ids:
