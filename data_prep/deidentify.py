@@ -20,7 +20,7 @@ from data_prep.eponyms import EPONYM
 from data_prep.inputs import Identifiers
 from data_prep.names import Span, name_spans
 from data_prep.patterns import DIGIT_PATTERNS, NAMED_PERSONS, PATTERNS, PERSON_PATTERNS, TITLE_BEFORE
-from data_prep.report_words import says_nothing
+from data_prep.report_words import names_nobody, says_nothing
 
 _BETWEEN = re.compile(r"[ \t]*[,^/-]?[ \t]*")
 _TITLE_REACH = 16
@@ -51,7 +51,7 @@ def scrub(text: str, known: Identifiers) -> str:
 def _announced(text: str) -> tuple[str, ...]:
     """Names that the report gives itself, in its head or under its signature; they often come again without a title."""
     found = (match["name"] for pattern in NAMED_PERSONS for match in pattern.finditer(text))
-    return tuple(dict.fromkeys(name for name in found if not says_nothing(name) and "XXXX" not in name))
+    return tuple(dict.fromkeys(name for name in found if not names_nobody(name) and "XXXX" not in name))
 
 
 def _known_spans(text: str, known: Identifiers) -> Iterator[Span]:
@@ -109,11 +109,11 @@ def _date_pattern(date: datetime.date) -> re.Pattern:
 
 def _pattern_spans(text: str, patterns: tuple[re.Pattern, ...]) -> Iterator[Span]:
     for pattern in patterns:
-        has_trigger, is_weak = "keep" in pattern.groupindex, "weak" in pattern.groupindex
+        groups = pattern.groupindex
         for match in pattern.finditer(text):
-            if is_weak and says_nothing(match["weak"]):
+            if ("weak" in groups and says_nothing(match["weak"])) or ("person" in groups and names_nobody(match["person"])):
                 continue
-            yield (match.end("keep") if has_trigger and match["keep"] else match.start(), match.end())
+            yield (match.end("keep") if "keep" in groups and match["keep"] else match.start(), match.end())
 
 
 def _overlap(one: Span, other: Span) -> bool:

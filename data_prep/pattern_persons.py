@@ -1,7 +1,8 @@
 """Where a person's name is announced: by a title, a label, a verb or a degree, in seven languages.
 
-Strings for `patterns`, to be matched without case but for the name itself, which must begin with a capital. In the group `weak`
-stands a name whose trigger has other uses too: it goes unless it is made of report words alone ("MR Brain", "Patient: Rotated").
+Strings for `patterns`, to be matched without case but for the name itself, which must begin with a capital. In the groups
+`weak` and `person` stands a name whose trigger has other uses too: it goes unless it is made of report words ("MR Brain") or, for
+`person`, of words that hardly ever name anybody ("Patient: Rotated"; but "Patient: Hope" goes).
 """
 
 from data_prep.pattern_places import UPPER
@@ -66,6 +67,7 @@ _SIGNING = (
     r"(?:[ \t]+electronically)?(?:[ \t]+(?:and|&|/)[ \t]+\w{4,14}){0,2}[ \t]+by|dictating[ \t]+physician|dictator|transcriptionist|transcriber|"
     r"signature|unterschrift|gez\.|vidit|visum)"
 )
+_SIGNED_WORD = r"(?:[^\W\d_]\.(?:[^\W\d_]\.)?|[^\W\d_][\w'’-]{0,30})"
 _TO_PHYSICIANS = r"(?:c\.?c|copy(?:[ \t]+sent)?[ \t]+to|copies[ \t]+to|kopie(?:[ \t]+an)?|copie(?:[ \t]+[àa])?|copia(?:[ \t]+a)?)"
 
 PERSONS = (
@@ -74,17 +76,17 @@ PERSONS = (
     rf"\b{_TITLES}\n(?P<weak>{NAMES})(?=\n|[ \t]*,)",
     r"\b(?:dr|drs|mr|mrs|ms)\.[ \t]*" + _NOT_A_NAME + r"[a-z][\w'’-]{1,30}",
     rf"\b{NAMES}(?:,[ \t]*|[ \t]+){_CREDENTIALS}(?:,?[ \t]*{_CREDENTIALS}){{0,3}}",
-    rf"\b(?P<keep>{_DID}[ \t]+(?:by|to|with)[ \t]*:?[ \t]+)(?P<weak>{NAMES})",
-    rf"\b(?P<keep>{_DID_ELSEWHERE}[ \t]*:?[ \t]+)(?P<weak>{NAMES})",
-    rf"\b(?P<keep>{_ROLES}[ \t]*[:=][ \t]*)(?P<weak>{NAMES})",
+    rf"\b(?P<keep>{_DID}[ \t]+(?:by|to|with)[ \t]*:?[ \t]+)(?P<person>{NAMES})",
+    rf"\b(?P<keep>{_DID_ELSEWHERE}[ \t]*:?[ \t]+)(?P<person>{NAMES})",
+    rf"\b(?P<keep>{_ROLES}[ \t]*[:=][ \t]*)(?P<person>{NAMES})",
     # A person by place in the sentence: "Patient Jane Roe, DOB ..."
-    rf"\b(?P<keep>(?-i:[Pp]atient(?:in)?|PATIENT|Pt\.?|[Pp]aciente|[Pp]aziente)[ \t]+)(?P<weak>{NAMES})(?=[ \t]*[,(;][ \t]*(?:dob|d\.o\.b\.|date of birth|born|"
+    rf"\b(?P<keep>(?-i:[Pp]atient(?:in)?|PATIENT|Pt\.?|[Pp]aciente|[Pp]aziente)[ \t]+)(?P<person>{NAMES})(?=[ \t]*[,(;][ \t]*(?:dob|d\.o\.b\.|date of birth|born|"
     r"geb|n[ée]e?[ \t]+le|mrn|patient id|id\b|\d{1,3}[ -]?(?:y/?o|years?|yr|j\b|ans|años|anni)|aged?)\b)",
-    rf"(?:^|(?<=[.:\n])[ \t]*)(?P<weak>{NAMES}){_AGE_FOLLOWS}",
-    rf"\b(?P<keep>(?-i:{_KIN})(?:'s name is|[ \t]+(?:is|named|called|name is)|,|:)?[ \t]+)(?P<weak>{NAMES})",
-    rf"\b(?P<keep>(?-i:named|goes by|a\.?k\.?a\.?|alias|n[ée]e|geborene|geb\.|known as|under the name(?: of)?)[ \t:]+)(?P<weak>{NAMES})",
+    rf"(?:^|(?<=[.:\n])[ \t]*)(?P<person>{NAMES}){_AGE_FOLLOWS}",
+    rf"\b(?P<keep>(?-i:{_KIN})(?:'s name is|[ \t]+(?:is|named|called|name is)|,|:)?[ \t]+)(?P<person>{NAMES})",
+    rf"\b(?P<keep>(?-i:named|goes by|a\.?k\.?a\.?|alias|n[ée]e|geborene|geb\.|known as|under the name(?: of)?)[ \t:]+)(?P<person>{NAMES})",
     # Under a signature whatever follows on the line is a name or initials, in capitals or not.
-    rf"\b(?P<keep>{_SIGNING}[ \t]*:[ \t]*)(?!\d)[^\W\d_][\w'’.-]{{0,30}}(?:(?:[ \t]*[,/][ \t]*|[ \t]+)(?!(?:on|at|am|um|le|date|time)\b)[^\W\d_][\w'’.-]{{0,30}}){{0,5}}",
+    rf"\b(?P<keep>{_SIGNING}[ \t]*:[ \t]*){_SIGNED_WORD}(?:(?:[ \t]*[,/][ \t]*|[ \t]+)(?!(?:on|at|am|um|le|date|time)\b){_SIGNED_WORD}){{0,5}}",
     rf"(?:^|(?<=\n))(?P<keep>[ \t]*{_TO_PHYSICIANS}[ \t]*:[ \t]*)[^\n]{{2,300}}",
     # Initials of who dictated and who typed: "JS/kl", "D: JS T: kl".
     r"(?:^|(?<=\n))[ \t]*(?-i:[A-Z]{2,4}[/:][a-z]{2,4}|[a-z]{2,3}/[a-z]{2,3}|[A-Z]{2,3}/[A-Z]{2,3})[ \t]*(?=\n|$)",

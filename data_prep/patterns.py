@@ -2,7 +2,7 @@
 
 Every pattern needs a trigger (a title, a label, the shape of a date), so that disease names survive. Where a trigger is matched
 before what identifies, it stands in a look-behind or in the group `keep`, which the scrub leaves in place; the group `weak` is
-explained in `pattern_persons`. Repeats are bounded and never nested over the same letters, so that no text takes long.
+explained in `pattern_persons`, as is `person`. Repeats are bounded and never nested over the same letters, so that no text takes long.
 """
 
 import re

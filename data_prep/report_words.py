@@ -1,34 +1,27 @@
 """Words that reports use in their plain sense: a known name that is one of them ("Long", "Ng") needs more than its letters.
 
-Three uses: a known name that is also such a word goes only where it stands as a name; a weak trigger ("Patient: Rotated",
-"transferred from ICU") followed by nothing but such words removes nothing; and an identifier of the header that is made of
+Uses: a known name that is also such a word goes only where it stands as a name; a weak trigger ("Patient: Rotated",
+"transferred from ICU") followed by nothing but such words removes nothing (`_NAMES_TOO` counts less: "Patient: Hope"); and an identifier of the header that is made of
 nothing else ("Radiology", "PORTABLE CHEST") is none.
 """
 
 _NAMES_TOO = """
-    long small short large little young old hill wood woods field fields rice stone waters white black brown gray
-    grey green may will mark marks grant drew frank chase hope faith grace joy dawn rose stead day days night king
-    price bell ball case cross bond banks fall falls ford park parks pool post power powers reed rush sharp shaw
-    strong swift sweet wise best good head hand foot leg arm heart bone neck chin cheek back left right upper
-    lower middle mid center base lobe major minor low high lightfoot light moon north south east west winter
-    summer march april june august cook baker page pages chest lung normal clear patient view views line tube port
-    ring bar bars coil rod wire stent valve clip clips area mass node nodes block close change check early late
-    new past rule save search see show sign state stable still study tip top turn wedge wall walls wells york
-    angle apex art black bright burn burns cage chamber church coin cold dome down dye edge ending finding
-    findings fine free full gap gas glass ground hard hazel hide hood hook image interval ivory jewel lateral
-    frontal level lines love male female marrow mean moody moss nail noble pain pale pane peak pearl pink
-    place plain plate point pole quick ray rich rim rivers root round sands seal shade shadow single skin sky
-    slack snow soft space spear spine spring star steel storm street strain stream sun swell tall thin thick
-    tree trunk vein vessel ward warm wash water web weeks year years zone said cash lord bishop pope knight hunter fisher
-    mason carter cooper miller taylor potter gardner farmer shepherd duke earl pace dose berry cherry
-    stent love lamb fox wolf crane drake finch martin robin swan bird fish buck bull moody hardy bliss
-    fair gray gold golden silver sterling diamond garland forest hall house lane bridge gates dean
-    bush branch flowers fern ivy lily daisy violet olive ginger amber iris dale glen heath marsh
-    lake brook brooks beach cliff rock rocks dodge rodeo barber singer dancer player prior abbot
-    read rand gross lean mild hale meek savage stout lobe stern sternum patten patch strand stack tripp trace tracer
-    dewey dry rains rain storms frost blood bloom bone boil sore sores fever coffin graves grave
-    early monday tuesday wednesday thursday friday saturday sunday noon christmas easter july september october november
-    december january february england france german french english jordan paris london salem
+    long small short large little young old hill wood woods field fields rice stone waters white black brown gray grey green
+    may will mark marks grant drew frank chase hope faith grace joy dawn rose stead day days night king price bell ball case
+    cross bond banks fall falls ford park parks pool post power powers reed rush sharp shaw strong swift sweet wise best
+    good head hand foot leg arm bone neck chin cheek back low high lightfoot light moon north south east west winter summer
+    march april june august cook baker page pages ring bar bars rod wire clip block close check early late new past rule
+    save see top turn wedge walls wells york angle art bright burn burns cage chamber church coin cold dome edge fine free
+    gap glass ground hard hazel hide hood hook ivory jewel love mean moody moss nail noble pale pane peak pearl pink place
+    plain plate point pole quick ray rich rim rivers root round sands seal shade shadow sky slack snow spear spring star
+    steel storm street strain stream sun tree trunk ward warm wash water web weeks cash lord bishop pope knight hunter
+    fisher mason carter cooper miller taylor potter gardner farmer shepherd duke earl pace dose berry cherry lamb fox wolf
+    crane drake finch martin robin swan bird fish buck bull hardy bliss fair gold golden silver sterling diamond garland
+    forest hall house lane bridge gates dean bush branch flowers fern ivy lily daisy violet olive ginger amber iris dale
+    glen heath marsh lake brook brooks beach cliff rock rocks dodge rodeo barber singer dancer player prior abbot read rand
+    gross lean hale meek savage stout stern patten tripp dewey dry rains rain storms frost blood bloom boil coffin graves
+    grave monday tuesday wednesday thursday friday saturday sunday christmas easter july september october november december
+    january february england france german french english jordan paris london salem
 """
 _SMALL = """
     in an no as is it at so to by on or of he she we my me us do go be am and but for not with from has had are was his her its
@@ -43,6 +36,11 @@ _SMALL = """
     al con da do dos na no em o os as het een van met bij
 """
 _RADIOLOGY = """
+    apex area base center change chest clear clips coil down dye ending female fever finding findings frontal full gas heart
+    image interval lateral left level line lines lobe lower lung major male marrow mass mid middle mild minor node nodes
+    noon normal pain patch patient port right said search show sign single skin soft sore sores space spine stable stack
+    state stent sternum still strand study swell tall thick thin tip trace tracer tube upper valve vein vessel view views
+    wall year years zone
     ng og et ett ra la lv rv lt rt ij ivc svc tb hx fx sx dx tx pt pts ed er or icu ccu nicu picu micu sicu pacu ca ra bp hr co
     lul lll rul rml rll cxr chf copd ards cabg picc ekg ecg pfa kub ivp aicd bmt mva mvc hiv htn etoh sob doe cp pneumo npo
     ho lo he ma do an ham kidney abc lad lcx pda asd vsd tof ivc dish ladd cf cad ms ra ln lns ge gi gu ent ob gyn iv po prn bid tid
@@ -104,6 +102,7 @@ _RADIOLOGY = """
     acknowledges agreed agrees asked asks aware came comes complains complained confirmed contacted denies describes discussed
     died feels felt found had has notified presented received relates says seen sent states stated took understood wants
     unit units score grade stage class category hounsfield birads lungrads rads
+    brain skull sinuses orbits society association college group trial study protocol guideline guidelines
     thorax lunge lungen herz befund beurteilung indikation vergleich patientin rechts links beidseits klinik krankenhaus
     klinikum radiologie station ambulanz hopital hospitalier poumon poumons coeur droite gauche bilan clinica clinico torace
     polmone polmoni cuore destra sinistra reparto pulmon pulmones corazon derecha izquierda urgencias servicio medico
@@ -116,8 +115,19 @@ _RADIOLOGY = """
 REPORT_WORDS = frozenset(f"{_NAMES_TOO} {_SMALL} {_RADIOLOGY}".split())
 """All of them, in small letters without accents."""
 
+_NEVER_NAMES = REPORT_WORDS - frozenset(_NAMES_TOO.split())
+
 
 def says_nothing(words: str) -> bool:
-    """Whether a phrase is made of report words and single letters alone, and so identifies nobody."""
+    """Whether a phrase is made of report words and single letters alone, and so identifies nobody by itself."""
+    return _all_in(words, REPORT_WORDS)
+
+
+def names_nobody(words: str) -> bool:
+    """Whether a phrase behind a label of persons is made of words alone that are hardly ever somebody's name."""
+    return _all_in(words, _NEVER_NAMES)
+
+
+def _all_in(words: str, vocabulary: frozenset[str]) -> bool:
     letters = "".join(char if char.isalpha() or char == "'" else " " for char in words.lower().replace("’", "'"))
-    return all(len(word) == 1 or word in REPORT_WORDS or word.removesuffix("'s") in REPORT_WORDS for word in letters.split())
+    return all(len(word) == 1 or word in vocabulary or word.removesuffix("'s") in vocabulary for word in letters.split())
