@@ -32,7 +32,9 @@ _KINDS = (
     ("ids", re.compile(
         r"IDs?$|UID|Identifi(er|cation)$|Identity$|Number(s|Trial|ImagingServiceRequest\w*)?$|Locator|AETitle|StationName|Barcode|AEValue")),
 )  # fmt: skip
-_NO_KIND = re.compile(r"Sequence|ClassUID|TransferSyntax|CodingScheme|Version|ModelName|Description|Comments|ContextUID|ContextGroup")
+_NO_KIND = re.compile(
+    r"Sequence|ClassUID|TransferSyntax|CodingScheme|Version|ModelName|Description|Comments|ContextUID|ContextGroup"
+)
 _PLAIN_PHRASES = frozenset(
     {"radiology", "department of radiology", "hospital", "clinic", "emergency", "x-ray", "xray", "icu", "ward"}
 )

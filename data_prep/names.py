@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from data_prep.report_words import REPORT_WORDS
+from data_prep.report_words import REPORT_WORDS, SENTENCE_WORDS
 
 Span = tuple[int, int]
 
@@ -24,7 +24,9 @@ _NO_NAMES = PARTICLES | frozenset(
     unknown anonymous anon anonymized none na test patient doe name baby boy girl newborn infant unnamed null nil
     """.split()
 )
-_SPECIAL = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "’": "'"})
+_SPECIAL = str.maketrans(
+    {"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "’": "'"}
+)
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
@@ -56,7 +58,11 @@ def key_of(word: str) -> str:
     word = word.lower().translate(_SPECIAL)
     word = word.removesuffix("'s").removesuffix("s'").replace("'", "")
     if not word.isascii():
-        word = "".join(char for char in unicodedata.normalize("NFD", word.translate(_GERMAN)) if not unicodedata.combining(char))
+        word = "".join(
+            char for char in unicodedata.normalize("NFD", word.translate(_GERMAN)) if not unicodedata.combining(char)
+        )
+    if len(word) >= 6 and word.startswith("mac"):
+        word = "mc" + word[3:]
     if len(word) >= 5:
         word = word.replace("ae", "a").replace("oe", "o").replace("ue", "u")
     return word
@@ -102,6 +108,10 @@ def _keys_of(components: list[list[str]]) -> Iterator[str]:
             for given in words[1]:
                 if len(family) + len(given) > 6:
                     yield from (key_of(family + given), key_of(given + family))
+                if len(family) > 4:
+                    yield from (
+                        key for key in (key_of(given[0] + family), key_of(family + given[0])) if key not in REPORT_WORDS
+                    )
 
 
 def _after_apostrophe(part: str) -> list[str]:
@@ -118,13 +128,13 @@ def name_spans(text: str, names: tuple[str, ...]) -> list[Span]:
     spans = [match.span() for sign in known.ideographs for match in re.finditer(re.escape(sign), text)]
     words = [word for word in _WORD.finditer(text) if len(word.group()) > 1 or word.group() in "OD"]
     keys = [key_of(word.group()) for word in words]
-    hits = {place for place, key in enumerate(keys) if key in known.keys}
+    hits = {place for place, key in enumerate(keys) if key in known.keys or _is_possessive(key, known)}
     hits |= {
         one
         for place in range(len(words) - 1)
         if words[place].group()[0].isupper()
         and words[place + 1].start() - words[place].end() <= 1
-        and keys[place] + keys[place + 1] in known.keys
+        and key_of(words[place].group() + words[place + 1].group()) in known.keys
         and not (keys[place] in REPORT_WORDS and keys[place + 1] in REPORT_WORDS)
         for one in (place, place + 1)
     }
@@ -139,6 +149,13 @@ def name_spans(text: str, names: tuple[str, ...]) -> list[Span]:
             start = word.start() if initial is None else initial
             spans.append((_with_particles(text, start, known), _end_with_initial(text, word)))
     return spans
+
+
+def _is_possessive(key: str, known: KnownNames) -> bool:
+    """Whether it is a longer known name with an s that lost its apostrophe."""
+    return (
+        len(key) > 4 and key[-1] == "s" and key not in REPORT_WORDS and key[:-1] in known.keys and key[:-1] not in REPORT_WORDS
+    )
 
 
 def _one_is_a_name(word: re.Match, other: re.Match, shouting: bool) -> bool:
@@ -192,6 +209,9 @@ def _stands_as_name(text: str, word: re.Match, shouting: bool) -> bool:
     """A plain word that is also a known name: taken for the name where its capital is not owed to a sentence or a heading."""
     if shouting or not word.group()[0].isupper() or (word.group().isupper() and len(word.group()) <= SHORT):
         return False
+    if len(word.group()) == 2 and word.group().lower() not in SENTENCE_WORDS:
+        # Abbreviations stand in capitals: "Ng" is no tube.
+        return True
     line = text[text.rfind("\n", 0, word.start()) + 1 : word.start()]
     if line.isupper() and word.group().isupper():
         return False

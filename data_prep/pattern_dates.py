@@ -1,6 +1,6 @@
 """Dates, times of day and years as reports write them, in seven languages; strings for `patterns`, to be matched without case.
 
-    3/4/21 · 2021-03-04T10:22 · 04.03.2021 · March 4th · 3. März 2021 · le 3 mars · 3 de marzo de 2021 · in 2019 · at 14:35
+3/4/21 · 2021-03-04T10:22 · 04.03.2021 · March 4th · 3. März 2021 · le 3 mars · 3 de marzo de 2021 · in 2019 · at 14:35
 """
 
 _ENGLISH = (
@@ -54,6 +54,9 @@ DATES = (
     # A day and a month alone: "10/10 pain", "from 8/10 to 5/10", "grade 2/6" are none.
     r"\b(?P<keep>(?:on|dated|since|datum|date|vom)[ \t:]+)(?:0?[1-9]|1[0-2])/(?:0?[1-9]|[12]\d|3[01])\b(?![/\d]|[ \t]*(?:pain|scale))",
     r"\b(?P<keep>(?:on|dated|since|datum|date|vom)[ \t:]+)(?:[12]\d|3[01])/(?:0?[1-9]|1[0-2])\b(?![/\d]|[ \t]*(?:pain|scale))",
+    r"\b(?P<keep>(?:admitted|discharged|admission|discharge)[ \t:]+)(?:0?[1-9]|[12]\d|3[01])/(?:0?[1-9]|[12]\d|3[01])\b(?![/\d])",
+    r"\b(?P<keep>(?:signed|dictated|dated|gez\.)[^\n\d]{0,60}[ \t])\d{1,2}\.\d{1,2}\.\d\d\b(?!\.?\d)",
+    rf"\b(?P<keep>(?:yob|year of birth|jahrgang)[ \t:]+){YEAR}\b",
     rf"\b(?P<keep>{_COMPARED}\b[^.\n\d]{{0,30}}[ \t:]+)(?:0?[1-9]|[12]\d|3[01])/(?:0?[1-9]|[12]\d|3[01])\b(?![/\d]|[ \t]*(?:pain|scale))",
     rf"\b(?P<keep>(?:in|since|from|of|circa|year|year[ \t]of|seit|im[ \t]jahr|jahr|en|nel|dal|desde|depuis|sinds|anno|until|till|before|"
     rf"after|early|late|mid|dated|{_COMPARED})[ \t]+){_RECENT}\b{NO_SIZE}"

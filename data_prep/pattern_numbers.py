@@ -73,6 +73,7 @@ REACH = (
 
 ROOMS = (
     r"\b(?P<keep>(?:room|rm|bed|bay|ward|zimmer|zi|bett|chambre|habitaci[óo]n|cama|stanza|letto|kamer|sala|quarto|leito)\b\.?[ \t]*"
-    r"(?:no\b\.?|nr\b\.?|n[°º]|\#|:)?[ \t]*)(?-i:[A-Z]{0,2})-?\d{1,4}(?-i:[A-Z])?(?:-\d{1,3}|[ \t]*/[ \t]*\d{1,3})?\b" + NO_SIZE,
+    r"(?:no\b\.?|nr\b\.?|n[°º]|\#|:)?[ \t]*)(?-i:[A-Z]{0,2})-?\d{1,4}(?-i:[A-Z])?(?:-\d{1,3}|[ \t]*/[ \t]*\d{1,3})?\b"
+    + NO_SIZE,
     r"\b(?P<keep>(?-i:Station)[ \t]+)(?-i:[A-Z]{0,2}\d{1,3}[A-Z]?)\b(?![ \t,]*(?:lymph|node|lk\b|and|or|,|/))",
 )

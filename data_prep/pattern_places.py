@@ -45,15 +45,17 @@ PLACES = (
     rf"\b(?:{WORD}[ \t-]){{1,3}}(?-i:Straße|Strasse|Str\.|Platz|Allee|Weg|Gasse)[ \t]?\d{{1,4}}[ ]?[a-z]?\b",
     r"\b\d{1,4}(?:[ ]?(?:bis|ter))?,?[ \t]+(?:rue|avenue|av\.|boulevard|bd|place|chemin|all[ée]e|impasse|quai|route|cours)[ \t]+"
     rf"{_CONNECT}{WORD}(?:[ \t-]{WORD}){{0,3}}",
-    rf"\b(?-i:Calle|C/|Avda?\.?|Avenida|Plaza|Paseo|Carrera|Camino|Rua|R\.|Travessa|Praça|Via|Viale|Piazza|Corso|Vicolo|Largo)[ \t]+"
+    rf"\b(?-i:Calle|C/|Avda?\.?|Avenida|Plaza|Paseo|Carrera|Camino|Rua|Travessa|Praça|Via|Viale|Piazza|Corso|Vicolo|Largo)[ \t]+"
     rf"{_CONNECT}{WORD}(?:[ \t]{_CONNECT}{WORD}){{0,3}},?[ \t]*(?:n[º°.][ \t]*)?\d{{1,4}}\b",
     rf"\b(?:D-|CH-|A-|F-|I-)?\d{{4,5}}[ \t]+(?P<weak>{WORD}(?:[ \t-]{WORD}){{0,2}})(?=[ \t]*(?:[,.;)\n]|$))",
-    r"\b\d{4}[ ](?-i:[A-Z]{2})\b(?![ \t]*\d)(?:[ \t]+" + WORD + ")?(?<! CM)(?<! MM)(?<! ML)(?<! CC)(?<! MG)(?<! HU)(?<! AM)(?<! PM)(?<! PA)(?<! AP)",
+    r"\b\d{4}[ ](?-i:[A-Z]{2})\b(?![ \t]*\d)(?:[ \t]+"
+    + WORD
+    + ")?(?<! CM)(?<! MM)(?<! ML)(?<! CC)(?<! MG)(?<! HU)(?<! AM)(?<! PM)(?<! PA)(?<! AP)",
     r"\b(?-i:(?:[A-Z]{2}\d[A-Z\d]?|[A-Z]\d[A-Z\d])[ ]\d(?!ST|ND|RD|TH|MM|CM|ML|CC|MG)[A-Z]{2})\b",
-    rf"\b(?P<weak>(?:(?:St\.?|{WORD})[ \t]+){{1,4}}){_HOUSE}\b(?:[ \t]+of[ \t]+{WORD}(?:[ \t]{WORD})?)?",
+    rf"\b(?P<weak>(?:(?:(?:St|Mt|Ft)\.?|{WORD})[ \t]+){{1,4}}){_HOUSE}\b(?:[ \t]+of[ \t]+{WORD}(?:[ \t]{WORD})?)?",
     rf"\b(?-i:University[ \t]Hospitals?|Hospital|Medical[ \t]Center|Clinic)[ \t]+(?:of|for)[ \t]+(?:the[ \t]+)?(?P<weak>{WORD}(?:[ \t]{WORD}){{0,3}})",
     rf"\b{_KIND}[ \t-]+{_CONNECT}(?P<weak>(?:St\.[ -]?)?{WORD}(?:[ \t]{_CONNECT}{WORD}){{0,2}})",
     rf"\b(?-i:[{UPPER}][\w.]{{0,30}}(?:-[\w.]{{1,30}}){{0,3}})-?(?-i:-Krankenhaus|-Klinik(?:um)?|-Hospital|-Spital|-Stift|ziekenhuis|"
     r"sjukhuset?|sykehus|klinikum|krankenhaus|spital)\b",
-    rf"\b(?P<keep>{_MOVED}[ \t]+(?:the[ \t]+)?)(?P<weak>(?:St\.?[ \t]+)?{WORD}(?:[ \t]+{WORD}){{0,3}})",
+    rf"\b(?P<keep>{_MOVED}[ \t]+(?:the[ \t]+)?)(?P<weak>(?:(?:St|Mt|Ft)\.?[ \t]+)?{WORD}(?:[ \t]+{WORD}){{0,3}})",
 )

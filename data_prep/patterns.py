@@ -12,9 +12,7 @@ from data_prep.pattern_numbers import IDS, REACH, ROOMS
 from data_prep.pattern_persons import ANNOUNCED, PERSONS
 from data_prep.pattern_places import PLACES
 
-_UNITS_OF_AGE = (
-    r"(?=[ \t-]*(?:years?\b|yrs?\b|yo\b|y/o|y\.o\.|y\b|year-old|jährig|jahre?\b|j\.|ans\b|años|anni\b|anos\b|jarige|jaar\b|år\b|yom\b|yof\b))"
-)
+_UNITS_OF_AGE = r"(?=[ \t-]*(?:years?\b|yrs?\b|yo\b|y/o|y\.o\.|y\b|year-old|jährig|jahre?\b|j\.|ans\b|años|anni\b|anos\b|jarige|jaar\b|år\b|yom\b|yof\b))"
 _NINETIES = r"(?:ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?|(?:one|a)[ -]hundred(?:[ -](?:and[ -])?\w{3,9})?|neunzig|nonagenarian|centenarian)"
 _OLD_AGES = (
     rf"\b(?:9\d|1[01]\d|120){_UNITS_OF_AGE}",
@@ -23,7 +21,12 @@ _OLD_AGES = (
     rf"\b{_NINETIES}(?=[ -](?:year|yr|y/?o\b))|\b(?:nonagenarian|centenarian)\b",
     r"\b(?P<keep>in (?:his|her|their)[ \t]+(?:early |mid |late )?)(?:nineties|90['’]?s)\b",
 )
-_TOKENS = (r"\[\*\*[^\n]{0,200}?\*\*\]", r"(?-i:X{4,})", r"(?<![\w_])_{3}(?![\w_])", r"<(?:name|date|phone|id|location|hospital|patient|doctor)>")
+_TOKENS = (
+    r"\[\*\*[^\n]{0,200}?\*\*\]",
+    r"(?-i:X{4,})",
+    r"(?<![\w_])_{3}(?![\w_])",
+    r"<(?:name|date|phone|id|location|hospital|patient|doctor)>",
+)
 """What other data sets put in place of identifiers."""
 
 

@@ -21,7 +21,7 @@ _NAMES_TOO = """
     glen heath marsh lake brook brooks beach cliff rock rocks dodge rodeo barber singer dancer player prior abbot read rand
     gross lean hale meek savage stout stern patten tripp dewey dry rains rain storms frost blood bloom boil coffin graves
     grave monday tuesday wednesday thursday friday saturday sunday christmas easter july september october november december
-    january february england france german french english jordan paris london salem
+    january february england france german french english jordan 
 """
 _SMALL = """
     in an no as is it at so to by on or of he she we my me us do go be am and but for not with from has had are was his her its
@@ -42,7 +42,7 @@ _RADIOLOGY = """
     state stent sternum still strand study swell tall thick thin tip trace tracer tube upper valve vein vessel view views
     wall year years zone
     ng og et ett ra la lv rv lt rt ij ivc svc tb hx fx sx dx tx pt pts ed er or icu ccu nicu picu micu sicu pacu ca ra bp hr co
-    lul lll rul rml rll cxr chf copd ards cabg picc ekg ecg pfa kub ivp aicd bmt mva mvc hiv htn etoh sob doe cp pneumo npo
+    lul lll rul rml rll cxr chf copd ards cabg picc ekg ecg pfa kub ivp aicd bmt mva mvc hiv htn etoh sob cp pneumo npo
     ho lo he ma do an ham kidney abc lad lcx pda asd vsd tof ivc dish ladd cf cad ms ra ln lns ge gi gu ent ob gyn iv po prn bid tid
     abdomen abdominal abnormal abnormality abnormalities absent accident acute additional adenopathy adequate adjacent admission
     admitted adult age aged aging air airspace airway airways alveolar alignment anatomy aneurysm angiography anterior aorta aortic
@@ -114,6 +114,9 @@ _RADIOLOGY = """
 
 REPORT_WORDS = frozenset(f"{_NAMES_TOO} {_SMALL} {_RADIOLOGY}".split())
 """All of them, in small letters without accents."""
+
+SENTENCE_WORDS = frozenset(_SMALL.split())
+"""Those that may begin any sentence with a capital."""
 
 _NEVER_NAMES = REPORT_WORDS - frozenset(_NAMES_TOO.split())
 

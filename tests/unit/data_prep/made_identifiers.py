@@ -116,7 +116,9 @@ def _announced_name(rng: random.Random):
 
 
 def _header_number(rng: random.Random):
-    number = rng.choice((_digits(rng, 7), f"00{_digits(rng, 6)}", f"AB{_digits(rng, 5)}", f"{_digits(rng, 4)}-{_digits(rng, 3)}"))
+    number = rng.choice(
+        (_digits(rng, 7), f"00{_digits(rng, 6)}", f"AB{_digits(rng, 5)}", f"{_digits(rng, 4)}-{_digits(rng, 3)}")
+    )
     bare = number.replace("-", "")
     written = rng.choice((number, number.lower(), number.lstrip("0"), " ".join((bare[:3], bare[3:]))))
     return f"Compared with film {written} as before.", Identifiers(ids=(number,)), (written,)
@@ -126,7 +128,9 @@ def _labelled_number(rng: random.Random):
     labels = ("MRN:", "MRN", "MRN #", "PatNr", "Pat.-Nr.", "Fallnummer:", "Aufnahmenr.", "NIP:", "DNI", "BSN", "personnummer", "CPR", "CPF",
               "Accession number", "NHS no", "Patient ID:", "Historia clínica:", "N° de dossier", "Codice fiscale:", "Account no.", "SSN")  # fmt: skip
     number = _digits(rng, 6)
-    written = rng.choice((number, " ".join((number[:2], number[2:4], number[4:])), f"{number[:3]}{number[3:]}", f"{number[:3]} {number[3:]}"))
+    written = rng.choice(
+        (number, " ".join((number[:2], number[2:4], number[4:])), f"{number[:3]}{number[3:]}", f"{number[:3]} {number[3:]}")
+    )
     return f"{rng.choice(labels)} {written} was used.", Identifiers(), (written,)
 
 

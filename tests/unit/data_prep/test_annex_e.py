@@ -98,13 +98,18 @@ def test_a_build_with_too_many_failures_names_no_canary(tmp_path, capfd):
     export = canaries.make_canary_export(tmp_path)
     with pytest.raises(InputError) as caught:
         build(made.settings(export.src, tmp_path / "out", max_failed=0.0))
-    assert canaries.leaks((str(caught.value).replace(str(tmp_path), "") + "".join(capfd.readouterr())).encode(), export.needles) == []
+    assert (
+        canaries.leaks((str(caught.value).replace(str(tmp_path), "") + "".join(capfd.readouterr())).encode(), export.needles)
+        == []
+    )
     assert canaries.leaks_below(tmp_path / "out", export.needles) == {}
 
 
 def test_the_whole_header_is_learnt_from(tmp_path):
     """Names, numbers and dates of sequences and private elements come out; descriptions do not."""
-    made.dicom(tmp_path / "a.dcm", 1, SeriesDescription="CHEST PA", InstitutionName="Nordstadt Klinikum", StationName="PORTABLE")
+    made.dicom(
+        tmp_path / "a.dcm", 1, SeriesDescription="CHEST PA", InstitutionName="Nordstadt Klinikum", StationName="PORTABLE"
+    )
     known = header_identifiers(read_header(tmp_path / "a.dcm"))
     assert known.names == ("Person1^Given",) and "CHEST PA" not in (*known.ids, *known.phrases) and "PORTABLE" not in known.ids
     assert known.phrases == ("Nordstadt Klinikum", "Nordstadt")

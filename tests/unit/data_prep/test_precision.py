@@ -42,7 +42,8 @@ Mondor disease; Lyme disease; Legionnaires disease; Macleod syndrome; Clara cell
 Gram stain; Ziehl-Neelsen stain; Mantoux test; Allen test; Doppler ultrasound; angle of Louis; circle of Willis; ampulla of Vater;
 ligament of Treitz; Sibson fascia; Adams-Stokes attack; Christmas disease; Bland-White-Garland syndrome; Riley-Day syndrome
 """.replace("\n", " ").split("; ")
-PLAIN = """
+PLAIN = (
+    """
 C-spine; T4-T5; T12; L1 vertebral body; C5-C6 disc; S1 nerve root; 3.5 x 2 cm; 3.5 x 2.1 x 1.8 cm; 12/15 ribs; 10-20 mL; 1.5 cm; 12 mm; 8 mm nodule;
 2-view; 2 views; PA and lateral views; Stage IIIA; Stage IV; grade 2/4; grade 2/6 murmur; pain 5/10; 10/10 pain; 3/4 of the width; 1/3 of the lung;
 BI-RADS; BI-RADS 4; Lung-RADS 4A; Lung-RADS 2; T2N0M0; pT1a; ECOG 1; NYHA class III; ASA 3; GCS 15; MELD 22; APACHE II; CURB-65; SOFA 6; Modic type 1;
@@ -58,7 +59,10 @@ MRI brain; DR system; MR Brain; ED; OR; ICU; PACU; NICU; CCU; No PTX; PNA; CHF; 
 Mycobacterium avium; Aspergillus fumigatus; Pneumocystis jirovecii; Streptococcus pneumoniae; Coccidioides; Histoplasma; Nocardia; Actinomyces;
 Station 4R lymph node; station 7 nodes; level II; zone 3; segment 6; image 45; series 3; slice 12; lead II; type 2; factor V Leiden; phase III trial;
 coin lesion; crazy paving; tree-in-bud; ground glass; butterfly pattern; bat wing edema; egg-shell calcification; silhouette sign; deep sulcus sign;
-""".replace("\n", " ").strip(" ;").split("; ")
+""".replace("\n", " ")
+    .strip(" ;")
+    .split("; ")
+)
 SENTENCES = (
     "{} is noted again, unchanged.",
     "FINDINGS: The appearance suggests {} on the right.",
@@ -132,13 +136,17 @@ def openi_reports() -> list[str]:
         for member in tar:
             if member.name.endswith(".xml"):
                 root = ElementTree.fromstring(tar.extractfile(member).read())  # type: ignore[union-attr]
-                texts.append("\n\n".join(f"{part.get('Label')}: {part.text}" for part in root.iter("AbstractText") if part.text))
+                texts.append(
+                    "\n\n".join(f"{part.get('Label')}: {part.text}" for part in root.iter("AbstractText") if part.text)
+                )
     return texts
 
 
 def covid_notes() -> list[str]:
     with (Path(str(DATA)) / "covid-chestxray" / "metadata.csv").open(newline="") as file:
-        return list(dict.fromkeys(row["clinical_notes"].strip() for row in csv.DictReader(file) if row["clinical_notes"].strip()))
+        return list(
+            dict.fromkeys(row["clinical_notes"].strip() for row in csv.DictReader(file) if row["clinical_notes"].strip())
+        )
 
 
 def removed_words(before: str, after: str) -> list[str]:

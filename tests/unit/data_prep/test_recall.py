@@ -58,6 +58,10 @@ def test_no_text_takes_long():
     """A hundred kilobytes of each piece within a bound that any backtracking over the length would break by orders of magnitude."""
     root = Path(__file__).parents[3]
     done = subprocess.run(
-        [sys.executable, "-c", HOSTILE], timeout=400, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+        [sys.executable, "-c", HOSTILE],
+        timeout=400,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
     )
     assert done.returncode == 0, done.stderr
