@@ -26,11 +26,13 @@ _TEXT_VRS = frozenset({"AE", "LO", "LT", "PN", "SH", "ST", "UC", "UI", "UR", "UT
 _DICOM_ROOT = "1.2.840.10008."
 
 _KINDS = (
-    ("phrases", re.compile(r"Address|Telephone|Telecom|PhoneNumber|Institution(Name|alDepartmentName)|Location|Residence|Organization|"
+    ("phrases", re.compile(r"Address|Telephone|Telecom|PhoneNumber|Institution(Name|alDepartmentName)|Location|Residence|"
+    r"Organization|"
                            r"IssuerOf|(Site|Center|Sponsor|Committee|Distribution)Name|IDIssuer|GPSAreaInformation")),
     ("names", re.compile(r"Author|OwnerName|Interpreter$|Originator")),
     ("ids", re.compile(
-        r"IDs?$|UID|Identifi(er|cation)$|Identity$|Number(s|Trial|ImagingServiceRequest\w*)?$|Locator|AETitle|StationName|Barcode|AEValue")),
+        r"IDs?$|UID|Identifi(er|cation)$|Identity$|Number(s|Trial|ImagingServiceRequest\w*)?$|Locator|AETitle|StationName|"
+        r"Barcode|AEValue")),
 )  # fmt: skip
 _NO_KIND = re.compile(
     r"Sequence|ClassUID|TransferSyntax|CodingScheme|Version|ModelName|Description|Comments|ContextUID|ContextGroup"
@@ -40,8 +42,10 @@ _PLAIN_PHRASES = frozenset(
 )
 _HOUSE_WORDS = re.compile(
     r"\b(?:university|general|memorial|regional|community|county|the|hospitals?|medical|cent(?:er|re)|clinics?|health|system|"
-    r"universitätsklinikum|universitätsklinik|klinikum|klinik|krankenhaus|spital|centre|hospitalier|universitaire|h[ôo]pital|ospedale|"
-    r"policlinico|cl[ií]nica|hospital|universitario|ziekenhuis|radiology|radiologie|department|dept|institute?|of|de|di|der|für|nhs|trust)\b",
+    r"universitätsklinikum|universitätsklinik|klinikum|klinik|krankenhaus|spital|centre|hospitalier|universitaire|"
+    r"h[ôo]pital|ospedale|"
+    r"policlinico|cl[ií]nica|hospital|universitario|ziekenhuis|radiology|radiologie|department|dept|institute?|of|de|di|"
+    r"der|für|nhs|trust)\b",
     re.IGNORECASE,
 )
 
@@ -137,7 +141,7 @@ def _has_digit(value: str) -> bool:
 
 
 def _parts_of_place(value: str) -> list[str]:
-    """An address or institution as it stands, its lines, and what is left of a hospital's name without the words for its kind."""
+    """An address or institution as it stands, its lines, and a hospital's name without the words for its kind."""
     parts = [value, *re.split(r"[\n\r,;^]+", value)]
     parts += [_HOUSE_WORDS.sub(" ", part) for part in parts]
     cleaned = (" ".join(part.split()).strip(" .,-") for part in parts)
@@ -154,7 +158,8 @@ _COLUMN_KINDS = (
     (
         "phrases",
         re.compile(
-            r"address|street|city|(^|_)zip|postal|phone|(^|_)tel|(^|_)fax|mail|hospital|institution|facility|(^|_)site|location|(^|_)ward",
+            r"address|street|city|(^|_)zip|postal|phone|(^|_)tel|(^|_)fax|mail|hospital|institution|facility|(^|_)site|"
+            r"location|(^|_)ward",
             re.IGNORECASE,
         ),
     ),
@@ -194,7 +199,8 @@ def row_identifiers(row: Row, without: frozenset[str] = frozenset()) -> Identifi
 
 
 _CLINICAL = re.compile(
-    r"find|diagn|label|impress|indicat|conclus|compar|techni|histor|view|posit|lateral|text|report|befund|sex|gender|geschlecht|"
+    r"find|diagn|label|impress|indicat|conclus|compar|techni|histor|view|posit|lateral|text|report|befund|sex|gender|"
+    r"geschlecht|"
     r"(^|_)age|alter|split|qualit|status|body",
     re.IGNORECASE,
 )

@@ -17,12 +17,22 @@ from data_prep.report_words import REPORT_WORDS, SENTENCE_WORDS
 
 Span = tuple[int, int]
 
-PARTICLES = frozenset("van von de del della di da dos das du der den des la le el al bin ibn ter ten zu zur y e abu st".split())
+PARTICLES = frozenset(
+    re.findall(
+        r"\w+",
+        """
+    van von de del della di da dos das du der den des la le el al bin ibn ter ten zu zur y e abu st
+    """,
+    )
+)
 _NO_NAMES = PARTICLES | frozenset(
-    """
+    re.findall(
+        r"\w+",
+        """
     md dr mr mrs ms do rn np pa jr sr ii iii iv phd prof miss the of and herr frau med mme mlle dott sig sra dra
     unknown anonymous anon anonymized none na test patient doe name baby boy girl newborn infant unnamed null nil
-    """.split()
+    """,
+    )
 )
 _SPECIAL = str.maketrans(
     {"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "’": "'"}
@@ -83,7 +93,7 @@ def known_names(names: tuple[str, ...]) -> KnownNames:
             ideographs |= {sign for sign in (*signs, "".join(signs)) if len(sign) > 1}
             words = [[part for part in parts if not _IDEOGRAPHS.search(part)] for parts in plain]
             particles |= {part.lower() for parts in words for part in parts if part.lower() in PARTICLES}
-            initials |= {part[0].lower() for parts in words for part in parts if key_of(part) not in _NO_NAMES}
+            initials |= {key_of(part)[0] for parts in words for part in parts if key_of(part) and key_of(part) not in _NO_NAMES}
             keys.update(_keys_of(words))
     return KnownNames(frozenset(keys), frozenset(initials), tuple(sorted(ideographs)), frozenset(particles))
 
@@ -135,7 +145,7 @@ def name_spans(text: str, names: tuple[str, ...]) -> list[Span]:
         if words[place].group()[0].isupper()
         and words[place + 1].start() - words[place].end() <= 1
         and key_of(words[place].group() + words[place + 1].group()) in known.keys
-        and not (keys[place] in REPORT_WORDS and keys[place + 1] in REPORT_WORDS)
+        and (words[place + 1].group()[0].isupper() or not {keys[place], keys[place + 1]} <= REPORT_WORDS)
         for one in (place, place + 1)
     }
     shouting = text.upper() == text
@@ -177,13 +187,13 @@ def _titled(text: str, word: re.Match) -> bool:
 def _initial_before(text: str, word: re.Match, known: KnownNames) -> int | None:
     """Where known initials before the word begin ("J. Smith", "J.A. Smith"); None where there are none."""
     start = max(0, word.start() - 10)
-    found = re.search(r"(?<![\w.])(?:([A-Z])\.?[ ]?){1,2}[ ]?$", text[start : word.start()])
-    if found is None or not word.group()[0].isupper():
+    found = re.search(r"(?<![\w.])(?:([^\W\d_])\.?[ ]?){1,2}[ ]?$", text[start : word.start()])
+    if found is None or not word.group()[0].isupper() or found.group() != found.group().upper():
         return None
-    letters = [char.lower() for char in found.group() if char.isalpha()]
+    letters = [key_of(char) for char in found.group() if char.isalpha()]
     # "a Long tube", "stage I. Long": an article or a numeral is an initial only with its point, and if it is known.
     with_point = "." in found.group()
-    if all(letter in known.initials for letter in letters) and (with_point or letters[0] not in "aibct"):
+    if letters and all(letter in known.initials for letter in letters) and (with_point or letters[0] not in "aibct"):
         return start + found.start()
     return None
 

@@ -1,5 +1,8 @@
-"""A hospital's export in which everything that may identify is a canary: every attribute of PS3.15 Table E.1-1, at the top level
-and two sequences deep, every VR, private elements, overlays, curves, names of files and folders, reports and table columns."""
+"""A hospital's export in which everything that may identify is a canary.
+
+Every attribute of PS3.15 Table E.1-1 at the top level or two sequences deep, every VR, private elements, overlays, curves,
+names of files and folders, reports by table or by file, and table columns; and files on every way to fail.
+"""
 
 import csv
 import datetime

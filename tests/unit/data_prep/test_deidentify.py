@@ -114,6 +114,12 @@ def test_any_text_comes_through_and_a_second_scrub_changes_nothing_known(text):
     assert "zyxwv" not in scrubbed.lower() and "ID99881" not in scrubbed
 
 
+@given(st.text(max_size=60), st.text(max_size=40), st.text(max_size=30), st.dates())
+def test_no_name_number_or_text_breaks_the_scrub(text, name, number, date):
+    known = Identifiers(names=(name, f"{name}^{number}"), ids=(number,), dates=(date,), phrases=(name,))
+    assert isinstance(scrub(f"{text} {name} {number} {text}", known), str)
+
+
 def test_row_identifiers_take_columns_by_their_names():
     row = {
         "patient_name": "Ann Hill",

@@ -1,6 +1,8 @@
+# ruff: noqa: E501 (tables of phrases)
 """What is medicine stays, word for word: phrases in sentences, whoever the patient and the physician are; and real reports."""
 
 import csv
+import itertools
 import os
 import re
 import tarfile
@@ -153,7 +155,7 @@ def removed_words(before: str, after: str) -> list[str]:
     """What the token stands for, runs of placeholders aside."""
     pieces = re.split("___", after)
     place, found = 0, []
-    for piece, following in zip(pieces, pieces[1:], strict=False):
+    for piece, following in itertools.pairwise(pieces):
         place = before.find(piece, place) + len(piece)
         end = before.find(following, place) if following else len(before)
         found.append(before[place:end])
