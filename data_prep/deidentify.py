@@ -1,62 +1,93 @@
 """Report text without what identifies: the study's own identifiers first, then patterns, one token in place of each.
 
     "Mr. John SMITH (MRN 123456), seen 3/4/2021. Hodgkin lymphoma."
-    "___ (___), seen ___. Hodgkin lymphoma."
+    "___ (MRN ___), seen ___. Hodgkin lymphoma."
 
 Names that the header knows, or that the report itself announces ("Patient Name: ...", "signed by ..."), are removed wherever
 they stand as a word, but for two cases: within an eponym ("Hill-Sachs" of a patient Hill), and where a name that is also a
 plain word of reports ("long", "small") stands as such. Patterns need a trigger (a title, a label, the shape of a date), so that
 disease names survive. What neither the header, nor the report's own labels, nor a pattern knows is not found: an unannounced
-name of a relative stays. See PS3.15 Annex E on the limits of text cleaning.
+name of a relative stays. See docs/deidentification.md, and PS3.15 Annex E on the limits of text cleaning.
 """
 
 import datetime
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 from cxrpt.data.sample import DEID_TOKEN
-from data_prep.eponyms import EPONYM, PLAIN_WORDS
+from data_prep.eponyms import EPONYM
 from data_prep.inputs import Identifiers
-from data_prep.patterns import NAMED_PERSONS, PATTERNS, TITLE_BEFORE
+from data_prep.names import Span, name_spans
+from data_prep.patterns import DIGIT_PATTERNS, NAMED_PERSONS, PATTERNS, PERSON_PATTERNS, TITLE_BEFORE
+from data_prep.report_words import names_nobody, says_nothing
 
-_BETWEEN = re.compile(r"[ \t]*[,^]?[ \t]*")
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-
-Span = tuple[int, int]
+_BETWEEN = re.compile(r"[ \t]*[,^/-]?[ \t]*")
+_TITLE_REACH = 16
+_SHORTEST_ID = 4
+_SPACED_ID = 6
+"""Letters and digits of an id from which blanks, points and hyphens may stand inside it ("12 34 56")."""
 
 
 def scrub(text: str, known: Identifiers) -> str:
     """The text with `___` in place of everything found, line breaks normalised, control characters dropped."""
     text = "".join(char for char in text.replace("\r\n", "\n").replace("\r", "\n") if char in "\n\t" or char.isprintable())
-    known += Identifiers(names=_announced(text))
-    kept = [match.span() for match in EPONYM.finditer(text) if not TITLE_BEFORE.search(text[: match.start()])]
-    spans = [span for span in _known_spans(text, known) if not any(_overlap(span, eponym) for eponym in kept)]
-    spans += _pattern_spans(text)
+    text = text.replace("\u00a0", " ")
+    eponyms = [
+        match.span()
+        for match in EPONYM.finditer(text)
+        if not TITLE_BEFORE.search(text[max(0, match.start() - _TITLE_REACH) : match.start()])
+    ]
+    names = known.names + _announced(text)
+    persons = [*name_spans(text, names), *_pattern_spans(text, PERSON_PATTERNS)]
+    spans = [span for span in persons if not any(_overlap(span, eponym) for eponym in eponyms)]
+    spans += _known_spans(text, known)
+    spans += _pattern_spans(text, PATTERNS)
+    if any(char.isdigit() for char in text):
+        spans += _pattern_spans(text, DIGIT_PATTERNS)
     return _replace(text, spans)
 
 
 def _announced(text: str) -> tuple[str, ...]:
     """Names that the report gives itself, in its head or under its signature; they often come again without a title."""
-    return tuple(match["name"] for pattern in NAMED_PERSONS for match in pattern.finditer(text))
+    found = (match["name"] for pattern in NAMED_PERSONS for match in pattern.finditer(text))
+    return tuple(dict.fromkeys(name for name in found if not names_nobody(name) and "XXXX" not in name))
 
 
 def _known_spans(text: str, known: Identifiers) -> Iterator[Span]:
-    for literal in (*known.phrases, *known.ids):
-        if pattern := _literal(literal):
+    # A name with digits in it is a number that somebody put into the name's place.
+    numbered = [part for name in known.names for part in re.split(r"[\s^=,]+", name) if any(char.isdigit() for char in part)]
+    for literal in (*known.phrases, *numbered):
+        if pattern := _phrase(literal):
+            yield from (match.span() for match in pattern.finditer(text))
+    for literal in known.ids:
+        if pattern := _id(literal):
             yield from (match.span() for match in pattern.finditer(text))
     for date in known.dates:
         yield from (match.span() for match in _date_pattern(date).finditer(text))
-    yield from _name_spans(text, known.names)
 
 
 @lru_cache(maxsize=4096)
-def _literal(literal: str) -> re.Pattern | None:
-    """A pattern for an identifier, blanks and case aside; None for what is too short to be one (under 4 characters)."""
-    parts = re.split(r"[\s,]+", literal.strip())
-    if len("".join(parts)) < 4:
+def _phrase(literal: str) -> re.Pattern | None:
+    """A pattern for an address or an institution, blanks and case aside; None for report words and under 4 characters."""
+    parts = [part for part in re.split(r"[\s,]+", literal.strip()) if part]
+    if len("".join(parts)) < _SHORTEST_ID or (says_nothing(literal) and not any(char.isdigit() for char in literal)):
         return None
     return re.compile(r"(?<!\w)" + r"[\s,]+".join(re.escape(part) for part in parts) + r"(?!\w)", re.IGNORECASE)
+
+
+@lru_cache(maxsize=4096)
+def _id(literal: str) -> re.Pattern | None:
+    """A pattern for a number: without its leading zeros too, and if it is long with separators anywhere inside."""
+    signs = re.sub(r"[\s,]+", "", literal)
+    if len(signs) < _SHORTEST_ID or not any(char.isdigit() for char in signs):
+        return _phrase(literal)
+    bare = re.sub(r"[^\w]", "", signs)
+    if not _SPACED_ID <= len(bare) <= 32 or "_" in bare:
+        return _phrase(literal)
+    short = bare.lstrip("0")
+    zeros = "0*" if len(short) >= _SPACED_ID - 1 else re.escape(bare[: len(bare) - len(short)])
+    return re.compile(rf"(?<!\w){zeros}" + r"[ .\-/_]?".join(short) + r"(?!\w)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4096)
@@ -66,8 +97,8 @@ def _date_pattern(date: datetime.date) -> re.Pattern:
     y, m, d = rf"(?:{year}|{year % 100:02d})", f"0?{month}", f"0?{day}"
     shapes = (
         rf"{year}[-./ ]?{month:02d}[-./ ]?{day:02d}",
-        rf"{m}[-./ ]{d}[-./ ]{y}",
-        rf"{d}[-./ ]{m}[-./ ]{y}",
+        rf"{m}[-./ ][ ]?{d}[-./ ][ ]?{y}",
+        rf"{d}[-./ ][ ]?{m}[-./ ][ ]?{y}",
         rf"{day:02d}{month:02d}{year}",
         rf"{month:02d}{day:02d}{year}",
         rf"(?<=on ){m}/{d}",
@@ -76,72 +107,13 @@ def _date_pattern(date: datetime.date) -> re.Pattern:
     return re.compile(r"(?<!\d)(?:" + "|".join(shapes) + r")(?!\d)", re.IGNORECASE)
 
 
-def name_tokens(names: Iterable[str]) -> frozenset[str]:
-    """The lower-case words of names; initials and titles are none."""
-    words = {word.lower() for name in names for word in re.split(r"[\s^=,.;()/\\&-]+", name) if len(word) >= 2}
-    return frozenset(word for word in words if word not in _NO_NAMES and not any(char.isdigit() for char in word))
-
-
-_NO_NAMES = frozenset(
-    re.findall(
-        r"\w+",
-        """
-    md dr mr mrs ms do rn np jr sr ii iii iv phd prof miss the of and von van de la del di da der den el al bin
-    unknown anonymous anon none na test patient doe
-    """,
-    )
-)
-
-
-def _name_spans(text: str, names: tuple[str, ...]) -> Iterator[Span]:
-    tokens = name_tokens(names)
-    if not tokens:
-        return
-    words = [word for word in _WORD.finditer(text) if len(word.group()) > 1]
-    known = [_bare(word.group()) in tokens for word in words]
-    shouting = text.upper() == text
-    for place, word in enumerate(words):
-        if not known[place]:
-            continue
-        near = any(
-            0 <= other < len(words) and known[other] and _adjacent(text, words[min(place, other)], words[max(place, other)])
-            for other in (place - 1, place + 1)
-        )
-        if near or TITLE_BEFORE.search(text[max(0, word.start() - 12) : word.start()]):
-            yield _with_initial(text, word)
-        elif _bare(word.group()) not in PLAIN_WORDS or _stands_as_name(text, word, shouting):
-            yield word.span()
-
-
-def _bare(word: str) -> str:
-    word = word.lower().replace("’", "'")
-    return word[:-2] if word.endswith("'s") else word
-
-
-def _adjacent(text: str, first: re.Match, second: re.Match) -> bool:
-    gap = text[first.end() : second.start()]
-    return bool(re.fullmatch(r"[ \t]*[,^-]?[ \t]*(?:[A-Za-z]\.?[ \t]+)?", gap))
-
-
-def _with_initial(text: str, word: re.Match) -> Span:
-    """The word and a middle initial that follows it."""
-    initial = re.compile(r"[ \t^]+[A-Z](?:\.|(?=[ \t,;)]))(?!\w)").match(text, word.end())
-    return (word.start(), initial.end() if initial else word.end())
-
-
-def _stands_as_name(text: str, word: re.Match, shouting: bool) -> bool:
-    """A plain word that is also a known name: taken for the name where its capital is not owed to a sentence or a heading."""
-    if shouting or not word.group()[0].isupper() or (word.group().isupper() and len(word.group()) <= 3):
-        return False
-    before = text[: word.start()].rstrip(" \t")
-    return bool(before) and before[-1] not in ".:;!?\n-*•)" and not before[-1].isdigit()
-
-
-def _pattern_spans(text: str) -> Iterator[Span]:
-    for pattern in PATTERNS:
-        has_trigger = "keep" in pattern.groupindex
+def _pattern_spans(text: str, patterns: tuple[re.Pattern, ...]) -> Iterator[Span]:
+    for pattern in patterns:
+        groups = pattern.groupindex
         for match in pattern.finditer(text):
-            yield (match.end("keep") if has_trigger else match.start(), match.end())
+            if ("weak" in groups and says_nothing(match["weak"])) or ("person" in groups and names_nobody(match["person"])):
+                continue
+            yield (match.end("keep") if "keep" in groups and match["keep"] else match.start(), match.end())
 
 
 def _overlap(one: Span, other: Span) -> bool:
@@ -149,7 +121,7 @@ def _overlap(one: Span, other: Span) -> bool:
 
 
 def _replace(text: str, spans: list[Span]) -> str:
-    """Put the token in place of the spans; neighbours with nothing but a blank or comma between them become one."""
+    """Put the token in place of the spans; neighbours with nothing but a blank, comma, slash or hyphen between become one."""
     merged: list[Span] = []
     for start, end in sorted(span for span in spans if span[1] > span[0]):
         if merged and (start <= merged[-1][1] or _BETWEEN.fullmatch(text, merged[-1][1], start)):

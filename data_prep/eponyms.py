@@ -1,69 +1,109 @@
-"""Words of radiology that are also names of persons: which phrases the scrub of known names leaves alone.
+"""Phrases of medicine that hold names of persons: what the scrub leaves alone whoever the patient is.
 
-Only names that a study's header knows are looked up here; no other eponym is ever at risk. A patient called Hodgkin is
-still removed from "Hodgkin was seen": the eponym counts only as a compound ("Swan-Ganz") or together with what it names
-("Hodgkin lymphoma").
+A patient called Hodgkin is still removed from "Hodgkin was seen": the eponym counts only as a compound ("Swan-Ganz") or
+together with what it names ("Hodgkin lymphoma", "sign of Westermark"). After a title ("Mr. Hodgkin lymphoma") it is a person.
 """
 
 import re
 
 _COMPOUNDS = (
-    r"Swan[ -]?Ganz|Hill[ -]Sachs|Cheyne[ -]Stokes|Hamman[ -]Rich|Churg[ -]Strauss|Mallory[ -]Weiss|Blalock[ -]Taussig|"
-    r"Ehlers[ -]Danlos|"
-    r"Birt[ -]Hogg[ -]Dub[eé]|Osler[ -]Weber[ -]Rendu|Klippel[ -]Feil|Carpentier[ -]Edwards|Starr[ -]Edwards|"
-    r"Bj[oö]rk[ -]Shiley|"
-    r"St\.?[ ]Jude|Sengstaken[ -]Blakemore|Salter[ -]Harris|Erdheim[ -]Chester|Sister[ ]Mary[ ]Joseph|Lady[ ]Windermere|"
-    r"Mounier[ -]Kuhn|Williams[ -]Campbell|Swyer[ -]James|Stevens[ -]Johnson|Graham[ ]Steell|Austin[ ]Flint|Howell[ -]Jolly|"
-    r"Pott'?s[ ]disease|Mach[ ]bands?|Bird'?s[ ]nest|Van[ ]Praagh|Kerley[ -]?[ABC]|Golden[ ]S|Stanford[ ](?:type[ ])?[AB]|"
-    r"Hounsfield[ ]units?|Gleason[ ]\d|Marie[ -]Str[uü]mpell|Charcot[ -]Leyden|Ross[ ]procedure|Garland[ ]triad|"
-    r"Pancoast[ -]Tobias"
+    r"Swan[ -]?Ganz|Hill[ -]Sachs|Cheyne[ -]Stokes|Hamman[ -]Rich|Churg[ -]Strauss|Mallory[ -]Weiss|Blalock[ -](?:Taussig|"
+    r"Hanlon)|"
+    r"Ehlers[ -]Danlos|Birt[ -]Hogg[ -]Dub[eé]|(?:Osler|Rendu)[ -](?:Weber[ -](?:Rendu|Osler)|Osler[ -]Weber)|"
+    r"Klippel[ -](?:Feil|"
+    r"Trenaunay)|Carpentier[ -]Edwards|Starr[ -]Edwards|Bj[oö]rk[ -]Shiley|Medtronic[ -]Hall|Ross[ -]Konno|"
+    r"Waterston[ -]Cooley|"
+    r"St\.?[ ]Jude(?:[ ]Medical)?|Sengstaken[ -]Blakemore|Salter[ -]Harris|Erdheim[ -]Chester|Sister[ ]Mary[ ]Joseph|"
+    r"Lady[ ]Windermere|Mounier[ -]Kuhn|Williams[ -](?:Campbell|Beuren)|Swyer[ -]James|Stevens[ -]Johnson|Graham[ ]Steell|"
+    r"Austin[ ]Flint|Howell[ -]Jolly|Mach[ ]bands?|Bird'?s[ ]nest|Van[ ]Praagh|Kerley['’]?s?[ -]?[ABC]|Golden[ ]S|"
+    r"Stanford[ ](?:type[ ])?[AB]|De[ ]?Bakey[ ](?:type[ ])?I{1,3}[ab]?|Gleason[ ](?:score[ ])?\d|Marie[ -](?:Str[uü]mpell|"
+    r"Bamberger)|Charcot[ -](?:Leyden|Marie[ -]Tooth)|Garland[ ]triad|Pancoast[ -]Tobias|May[ -]Thurner|Budd[ -]Chiari|"
+    r"Wolff[ -]"
+    r"Parkinson[ -]White|Eaton[ -]Lambert|Lambert[ -]Eaton|Guillain[ -]Barr[eé]|Epstein[ -]Barr|Zollinger[ -]Ellison|"
+    r"Plummer[ -]"
+    r"Vinson|Peutz[ -]Jeghers|Von[ ](?:Hippel[ -]Lindau|Willebrand|Recklinghausen)|Chester[ -]Erdheim|Rosai[ -]Dorfman|"
+    r"Hand[ -]"
+    r"Sch[uü]ller[ -]Christian|Letterer[ -]Siwe|L[oö]fgren|Loeys[ -]Dietz|Shone'?s?[ ]complex|Henoch[ -]Sch[oö]nlein|"
+    r"Chediak[ -]Higashi|Hermansky[ -]Pudlak|Wiskott[ -]Aldrich|Di[ ]?George[ ]syndrome|Ellis[ -]van[ ]Creveld|"
+    r"Holt[ -]Oram|Prader[ -]Willi|"
+    r"Rubinstein[ -]Taybi|Cornelia[ ]de[ ]Lange|Poland[ ]sequence|Pierre[ ]Robin|Niemann[ -]Pick|"
+    r"Bland[ -]White[ -]Garland|Riley[ -]Day|Bernard[ -]Horner|Port[ -]?A[ -]?Cath|Ivor[ -]Lewis|"
+    r"Jackson[ -]Pratt|Roux[ -]en[ -]Y|Billroth[ ]I{1,2}|Schuller[ -]Christian|"
+    r"Salem[ ]sump|Miller[ -]Abbott|Passy[ -]Muir|Ross[ ]"
+    r"procedure|Damus[ -]Kaye[ -]Stansel|Cotrel[ -]Dubousset|Denis[ -]Drash|"
+    r"Child[ -](?:Pugh|Turcotte[ -]Pugh)|Glasgow[ ]coma|Apgar|Wells['’]?[ ](?:score|criteria)|Will[ ]Rogers|Brock[ ](?:model|"
+    r"score)|Ann[ ]Arbor|Mayo[ ]score|Murray[ ]"
+    r"score|Light['’]?s[ ]criteria|March[ ]fractures?|Chance[ ]fractures?|Jefferson[ ]fractures?|"
+    r"Jones[ ]fractures?|Smith['’]?s?[ ]fractures?|Le[ ]?Fort|Hangman'?s?|"
+    r"Reid['’]?s?[ ]index|Hoover['’]?s?[ ]sign|Allen[ ]test|Gram[ -](?:positive|negative|stain)|Ziehl[ -]Neelsen|"
+    r"Pap[ ]smear|Potter[ -]Bucky|"
+    r"Kayser[ -]Fleischer|Murphy['’]?s?[ ]sign|Beck['’]?s?[ ]triad|Levine['’]?s?[ ]sign|Grey[ -]Turner|"
+    r"Christmas[ ]disease|Crazy[ -]paving|Adams[ -]Stokes|Stokes[ -]Adams|Brown[ -]S[eé]quard|"
+    r"Legg[ -]Calv[eé](?:[ -]Perthes)?|"
+    r"Osgood[ -]Schlatter|Baker['’]?s?[ ]cyst|Sever['’]?s[ ]disease"
 )
 _NAMES = (
-    r"Kerley|Hodgkin|Dob{1,2}hoff|Hickman|Broviac|Groshong|Bankart|Ghon|Ranke|Pancoast|Westermark|Hampton|Chilaiditi|Morgagni|Bochdalek|"
-    r"Kartagener|Wegener|Goodpasture|Marfan|Ewing|Kaposi|Paget|Schmorl|Cushing|Crohn|Parkinson|Alzheimer|Castleman|Hamman|Mendelson|"
-    r"Caplan|Sj[oö]gren|Beh[cç]et|Takayasu|L(?:oe|ö)ffler|Boerhaave|Zenker|Barrett|Nissen|Whipple|Cobb|Scheuermann|Eisenmenger|Ebstein|"
-    r"Fallot|Fontan|Rastelli|Norwood|Bentall|Rasmussen|Rigler|Hirschsprung|Recklinghausen|Foley|Trendelenburg|Valsalva|Langerhans|Pott|"
-    r"Hashimoto|Addison|Gorham|Sprengel|Monteggia|Galeazzi|Colles|Mach|Luschka|Greenfield|Harrington|Lisfranc|Schatzki|Virchow|Tietze|"
-    r"Mondor|Macklin|Naclerio|Clara|Kulchitsky|Kohn|Lambert|Heimlich|Down|Turner|Ross|Glenn|Still|Graves|Bennett|Golden|Poland|Mustard|"
-    r"Fowler|Hamilton|Carney|Jones|Smith|Potter|Noonan|Edwards|Patau|Gaucher|Legionnaires?|Lyme|Hughes|Shiley|Tesio|Salem|Hunter|Hurler|"
-    r"Wilson|Gorlin|Moore|Monod|Simon|Williams|Fleischner|Cooper|Starling|Macleod"
+    r"Clagett|Eloesser|Hickman|Broviac|Groshong|Quinton|Tesio|Cantor|Foley|Shiley|Bivona|Heimlich|Jatene|Glenn|"
+    r"Harrington|Luque|Kirschner|Steinmann|Ranson|Karnofsky|Bosniak|Haller|Cobb|Fleischner|Brasfield|Framingham|"
+    r"Agatston|Boyden|Lister|Todd|Barton|Bennett|Rolando|Segond|Maisonneuve|Tillaux|Bankart|Mantoux|Bouin|Coombs|"
+    r"Doppler|Bragg|Compton|Bucky|Lysholm|Judkins|Amplatz|Seldinger|Virchow|Homans|Cullen|Horner|Madelung|Heberden|"
+    r"Bouchard|Freiberg|Langerhans|Hounsfield|Lugano|Roux|R[oö]ntgen|Kienb[oö]ck|K[oö]hler|Kerley|Allen|Murray|"
+    r"Dob{1,2}[ -]?hoff|"
+    r"Hodgkin|Hickman|Ghon|Ranke|Pancoast|Westermark|Hampton|Chilaiditi|Morgagni|Bochdalek|Larrey|"
+    r"Kartagener|Wegener|Goodpasture|Marfan|Ewing|Kaposi|Paget|Schmorl|Cushing|Crohn|Parkinson|Alzheimer|Castleman|Hamman|"
+    r"Mendelson|"
+    r"Caplan|Sj[oö]gren|Beh[cç]et|Takayasu|L(?:oe|ö)ffler|Boerhaave|Zenker|Barrett|Nissen|Whipple|Cobb|Scheuermann|"
+    r"Eisenmenger|Ebstein|"
+    r"Fallot|Fontan|Rastelli|Norwood|Bentall|Rasmussen|Rigler|Hirschsprung|Recklinghausen|Trendelenburg|Valsalva|Pott|"
+    r"Hashimoto|Addison|Gorham|Sprengel|Monteggia|Galeazzi|Colles|Luschka|Greenfield|Lisfranc|Schatzki|Tietze|"
+    r"Mondor|Scimitar|Luftsichel|Mach|Gleason|Young|Macklin|Naclerio|Clara|Kulchitsky|Kohn|Lambert|Down|Turner|Ross|Still|"
+    r"Graves?|Bennett|Golden|Poland|Mustard|Senning|"
+    r"Fowler|Hamilton|Carney|Jones|Smith|Potter|Noonan|Edwards|Patau|Gaucher|Niemann|Legionnaires?|Lyme|Hughes|Hunter|Hurler|"
+    r"Wilson|Gorlin|Moore|Monod|Simon|Williams|Cooper|Starling|MacLeod|Felson|Fleming|Freundlich|Raynaud|Dressler|Chagas|"
+    r"Kawasaki|"
+    r"Kikuchi|Kimura|Burkitt|Waldenstr[oö]m|Askin|Wilms|Kawashima|Brugada|Lown|Buerger|Moersch|Meigs|Lemierre|Ludwig|"
+    r"Libman|Osler|"
+    r"Janeway|Austrian|Roth|Ortner|Kussmaul|Bainbridge|Gibbon|Blake|Kehr|Bull|Lazarus|Monaldi|Abrams|Cope|"
+    r"Bird|Twining|Sabiston|Sibson|Louis|Traube|Gerhardt|Skoda|Zahn|Aschoff|Masson|Michaelis|Gottron|Heerfordt|Mikulicz|"
+    r"Darier|Sweet|Good|Riley|Ross|Garland|Kommerell|Uhl|Roger|Lutembacher|Taussig|Bing|"
+    r"Kugel|Vieussens|Thebesius|Chiari|Arantius|Botallo|Todaro|Koch|Luetscher|Lasegue|Erb|Klumpke|Duchenne|Becker|Steinert|"
+    r"Pompe|Fabry|Hers|McArdle|Bruton|Letterer|Niemann|Pick|Tay|Morquio|Sly|Scheie|Jeune|Jarcho|Levin|Lewis|Nuss|Ravitch|"
+    r"Clerf|"
+    r"Huntington|Friedreich|Bell|Tourette|M[eé]ni[eè]re|Perthes|Dupuytren|Volkmann|Charcot|Baker|Forestier|Reiter|Felty|"
+    r"Jaccoud|"
+    r"Gardner|Lynch|Turcot|Cowden|Li|Bloom|Fanconi|Diamond|Werner|Conn|Sheehan|Schmidt|Riedel|Plummer|De Quervain|"
+    r"Quervain|Cori|"
+    r"Saldino|Currarino|Silver|Cantrell|Sinding|Blount|Caffey|Ollier|Maffucci|McCune|Albright|Jaffe|Lichtenstein|Erlenmeyer|"
+    r"Looser|Milkman|Brodie|Codman|Hawkins|Kager|Boehler|Bigelow|Spigel|Petit|Richter|Littre|Amyand|Maydl|Hesselbach"
 )
 _NOUN = (
-    r"(?:disease|syndrome|sign|triad|lines?|lymphoma|sarcoma|hump|nodes?|tubes?|tubing|catheters?|fracture|lesion|hernia|procedure|"
-    r"operation|shunt|valves?|rods?|filter|angle|tumou?r|granulomatosis|granuloma|complex|cells?|histiocytosis|anomaly|position|criteria|"
-    r"classification|contracture|deformity|palsy|phenomenon|effect|bands?|sump|murmur|pouch|cyst|o?esophagus|diverticulum|"
-    r"fundoplication|manoeuvre|maneuver|aneurysm|pneumonia|ring|thyroiditis|nodules?|guidelines?|tetralogy)"
+    r"(?:diseases?|syndromes?|sign|triad|tetrad|pentad|lines?|lymphomas?|sarcoma|hump|nodes?|tubes?|tubing|catheters?|"
+    r"fractures?|lesions?|"
+    r"hernias?|procedure|operation|shunt|valves?|rods?|filters?|angle|tumou?rs?|granulomatosis|granuloma|complex|cells?|"
+    r"histiocytosis|"
+    r"anomaly|position|criteria|classification|contracture|deformity|palsy|phenomenon|effect|bands?|sump|murmur|pouch|cysts?|"
+    r"o?esophagus|diverticulum|fundoplication|manoeuvre|maneuver|aneurysm|pneumonia|pneumonitis|ring|thyroiditis|nodules?|"
+    r"guidelines?|"
+    r"tetralogy|score|index|stage|drain|bag|test|stain|repair|lymphadenopathy|arteritis|vasculitis|canal|foramen|space|"
+    r"area|point|"
+    r"method|law|curve|body|bodies|membrane|duct|ligament|fascia|gland|artery|vein|sinus|septum|dystrophy|ataxia|chorea|"
+    r"myocarditis|endocarditis|arthritis|arthropathy|carcinoma|adenopathy|macroglobulinemia|port|line|clip|button|stent|"
+    r"graft|pump|"
+    r"cannula|trocar|electrode|switch|anastomosis|esophagectomy|gastrectomy|thoracoplasty|thyroid|foot|sulcus|notch|"
+    r"knobs?|nest|"
+    r"units?|study|studies|ultrasound|respirations?|breathing|pulse|disorder|anemia|purpura|phlebitis|asthma|lung|heart|"
+    r"fluid|technique|step|view|stroke|window|flap|virus|angina|trichrome|attack|tear|scale|syndromes|society)"
 )
 
 EPONYM = re.compile(
-    rf"\b(?:(?:{_COMPOUNDS})|(?:non[ -])?(?:{_NAMES})(?:['’]?s)?[ -](?:[ABC][ -])?{_NOUN}|"
-    r"(?:tetralogy|foramen|hernia|pores|canals|triad|tetrad|sign) of (?:"
-    rf"{_NAMES}))\b(?:['’]s\b)?",
+    rf"\b(?:(?:{_COMPOUNDS})|(?:non[ -])?(?:{_NAMES})(?:['’]?s)?[ -](?:[ABC][ -]|type[ ](?:[ABC]|I{{1,3}}|\d)[ ]|"
+    rf"cell[ ])?{_NOUN}|"
+    r"(?:tetralogy|foramen|hernia|pores|canals?|triad|tetrad|sign|disease|syndrome|ligament|angle|sinus|valves?|space|"
+    r"maladie|line|"
+    r"ampulla|circle|islands?|law|node|antrum|diverticulum) (?:of|de) (?:"
+    rf"{_NAMES}|Louis|Virchow|Vater|Willis|Oddi|Treitz|Winslow|Monro|Kerckring|Kohn|Lambert|Hering|Retzius|Botallo|"
+    rf"Leriche|Troisier))"
+    r"\b(?:['’]s\b)?",
     re.IGNORECASE,
 )
 """Matches a phrase that is medicine whoever the patient is."""
-
-PLAIN_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """
-    in an no as is it at so to by on or of he she we my me us do go be am and but for not with from has had are was his her its
-    can mm cm ml pa ap ct mr lat the this that than there what when who how all any one two ten both each few more most same see
-    long small short large little young old hill wood woods field fields rice stone waters white black brown gray
-    grey green may will mark marks grant drew frank chase hope faith grace joy dawn rose stead day days night king
-    price bell ball case cross bond banks fall falls ford park parks pool post power powers reed rush sharp shaw
-    strong swift sweet wise best good head hand foot leg arm heart bone neck chin cheek back left right upper
-    lower middle mid center base lobe major minor low high lightfoot light moon north south east west winter
-    summer march april june august cook baker page pages chest lung normal clear patient view views line tube port
-    ring bar bars coil rod wire stent valve clip clips area mass node nodes block close change check early late
-    new past rule save search see show sign state stable still study tip top turn wedge wall walls wells york
-    angle apex art black bright burn burns cage chamber church coin cold dome down dye edge ending finding
-    findings fine free full gap gas glass ground hard hazel hide hood hook image interval ivory jewel lateral
-    frontal level lines love male female marrow may mean moody moss nail noble page pain pale pane peak pearl pink
-    place plain plate point pole quick ray rich rim rivers root round sands seal shade shadow single skin sky
-    slack small snow soft space spear spine spring star steel storm street strain stream sun swell tall thin thick
-    tree trunk vein vessel ward warm wash water web weeks year years young zone
-    """,
-    )
-)
-"""Words that reports use in their plain sense and that are also names."""
