@@ -1,8 +1,8 @@
 """Whether a text is a report at all: with something read from the picture, not a form that nobody filled in.
 
-    "FINDINGS: [ ]"  "Dictated. See PACS."  "Report to follow"  -> template_only_report
-    "ADDENDUM: Dr. X was told."                                  -> addendum_only_report
-    "Normal chest."                                              -> a report
+"FINDINGS: [ ]"  "Dictated. See PACS."  "Report to follow"  -> template_only_report
+"ADDENDUM: Dr. X was told."                                  -> addendum_only_report
+"Normal chest."                                              -> a report
 """
 
 import re

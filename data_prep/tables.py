@@ -92,12 +92,17 @@ def parse_table(content: str, suffix: str = "") -> Table | None:
         number += 1
         fits = values is not None and len(values) >= len(names) and not any(values[len(names) :])
         # Below a row that broke, its own text may go on: a line of that is no row though it has as many commas.
-        unsure = values is None or not fits or (unsure and (is_odd or " " in values[0].strip()))
+        unsure = values is None or not fits or (unsure and (is_odd or _is_prose(values)))
         if unsure or values is None:
             broken.append(number)
         else:
             rows.append((number, dict(zip(names, (value.strip() for value in values), strict=False))))
     return Table(names, tuple(rows), tuple(broken))
+
+
+def _is_prose(values: list[str]) -> bool:
+    """Whether the commas of a line are those of a sentence: words before the first, blanks behind others."""
+    return " " in values[0].strip() or any(value.startswith(" ") for value in values[1:])
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:
@@ -164,7 +169,9 @@ def _of_objects(objects: Iterable[Any]) -> Table | None:
             rows.append((number, row))
     if not rows:
         return None if broken else Table((), ())
-    return Table(tuple(names), tuple((number, {name: row.get(name, "") for name in names}) for number, row in rows), tuple(broken))
+    return Table(
+        tuple(names), tuple((number, {name: row.get(name, "") for name in names}) for number, row in rows), tuple(broken)
+    )
 
 
 def _flat(fields: dict[str, Any]) -> Row | None:
