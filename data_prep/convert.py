@@ -20,11 +20,13 @@ import numpy as np
 
 from data_prep.chest import looks_like_chest
 from data_prep.deidentify import scrub
+from data_prep.encodings import with_plain_breaks
 from data_prep.inputs import Identifiers
 from data_prep.ledger import Note, Reason
 from data_prep.read_dicom import Refused, read_picture
 from data_prep.read_image import read_image
-from data_prep.reports import find_sections, is_empty
+from data_prep.report_kinds import reason_against
+from data_prep.reports import find_sections
 
 JPEG_QUALITY = 95
 
@@ -147,9 +149,9 @@ def _convert_image(task: ImageTask, encoding: Encoding) -> tuple[Done, bytes]:
 
 
 def _convert_report(task: ReportTask) -> tuple[Done, bytes]:
-    text = scrub(task.text, task.identifiers).strip() + "\n"
-    if is_empty(text):
-        raise Refused(Reason.EMPTY_REPORT)
+    text = scrub(with_plain_breaks(task.text), task.identifiers).strip() + "\n"
+    if (reason := reason_against(text)) is not None:
+        raise Refused(reason)
     return Done(task.input, sections=find_sections(text), num_words=len(text.split())), text.encode()
 
 

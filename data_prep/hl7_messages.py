@@ -74,7 +74,7 @@ def parse_message(message: bytes) -> tuple[hl7.Message, str]:
 
 
 def plain(field: str, message: hl7.Message, codec: str) -> str:
-    r"""The text of a field without escapes: `\F\` and its like, `\.br\`, `\X0D\`; highlighting and unknown ones give nothing."""
+    r"""The text of a field without escapes: `\F\` and its like, `\.br\`, `\X0D\`; other ones give nothing."""
     escape = str(message.esc)
     if escape not in field:
         return field

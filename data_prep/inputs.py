@@ -12,7 +12,7 @@ from pathlib import Path
 from data_prep.ledger import Reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identifiers:
     """What the header and the tables of a study say that must not stand in its report."""
 
@@ -35,7 +35,7 @@ class Identifiers:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageInput:
     """One picture that is to be tried."""
 
@@ -52,7 +52,7 @@ class ImageInput:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReportInput:
     """One report, as it came."""
 
@@ -78,7 +78,7 @@ class Study:
     identifiers: Identifiers = field(default_factory=Identifiers)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SetAside:
     """An input that ended before any pixel was looked at."""
 

@@ -12,6 +12,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator
+from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 import pypdf
@@ -48,7 +49,7 @@ def read_pdf(content: bytes) -> FoundReport:
     """
     if len(content) > MAX_BYTES:
         raise Refused(Reason.BROKEN_REPORT)
-    limits = {
+    limits: dict[str, Any] = {
         "maximum_declared_stream_length": MAX_BYTES,
         "array_based_stream_maximum_output_length": MAX_UNPACKED,
         "lzw_maximum_output_length": MAX_UNPACKED,
@@ -71,7 +72,7 @@ def read_pdf(content: bytes) -> FoundReport:
                 pages.append(page.extract_text())
                 if sum(map(len, pages)) > MAX_TEXT:
                     raise Refused(Reason.BROKEN_REPORT)
-            author = str((reader.metadata or {}).get("/Author") or "")
+            author = str(reader.metadata.get("/Author") or "") if reader.metadata else ""
     except (Refused, MemoryError):
         raise
     except Exception:
@@ -131,7 +132,7 @@ def _study_numbers(root: Element, service: Element | None) -> tuple[str, ...]:
     """The study's UID, then accession numbers, then orders."""
     found = []
     for one in service.findall(f"{_HL7}id") if service is not None else ():
-        found.append(one.get("extension") or one.get("root", ""))
+        found.append(one.get("extension", "") or one.get("root", ""))
     accessions = [element for element in root.iter() if str(element.tag).endswith("}accessionNumber")]
     orders = root.findall(f"{_HL7}inFulfillmentOf/{_HL7}order/{_HL7}id")
     found += [one.get("extension", "") for one in (*accessions, *orders)]

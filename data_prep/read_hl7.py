@@ -271,7 +271,7 @@ def _status(reader: _Reader, order: _Order) -> ReportStatus:
 
 
 def _text_of(reader: _Reader, order: _Order) -> tuple[str, Identifiers]:
-    """The sections of an order's OBX and NTE, a title where OBX-3 tells one; an embedded document only where there is no text."""
+    """The sections of an order's OBX and NTE, a title where OBX-3 tells one; an embedded document where there is no text."""
     parts: list[str] = []
     documents: list[hl7.Segment] = []
     title: str | None = None

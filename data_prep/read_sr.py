@@ -36,7 +36,7 @@ MAX_ITEMS = 100_000
 
 
 def holds_report(header: Dataset) -> bool:
-    """Whether a DICOM object is a document of a class that may hold a report, or one that looks like it (dose, CAD, key objects)."""
+    """Whether a DICOM object is a document: a report, or what shares its classes (dose, detection results, key objects)."""
     sop_class = text(header, "SOPClassUID")
     return sop_class.startswith(_REPORTS) or sop_class in (PDF_CLASS, CDA_CLASS)
 

@@ -13,7 +13,8 @@ from data_prep.section_titles import ADDENDUM, without_accents
 
 _NOTHING_READ = MAIN_SECTIONS - READ_SECTIONS | {"SIGNATURE"}
 _FIELD = re.compile(
-    r"\[[^\[\]\n]{0,60}\]|<<.{0,80}?>>|<[^<>\n]{1,60}>|\{[^{}\n]{0,60}\}|\*{3,}|_{2,}|\.{3,}|\bx{3,}\b|\$\w+\$?|%\w+%|^[^\n:]{1,40}:[ \t]*$",
+    r"\[[^\[\]\n]{0,60}\]|<<.{0,80}?>>|<[^<>\n]{1,60}>|\{[^{}\n]{0,60}\}|\*{3,}|_{2,}|\.{3,}|\bx{3,}\b|\$\w+\$?|%\w+%|"
+    r"^[^\n:]{1,40}:[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 """What forms put where a person has to write, and lines that ask without an answer."""
@@ -24,9 +25,11 @@ _FILLER = re.compile(
             r"(?:report )?(?:already )?dictated(?: report)?(?: separately)?(?:,? (?:please )?see (?:pacs|ris|epic|chart))?",
             r"(?:please )?(?:see|refer to)(?: the)? (?:pacs|ris|epic|chart)(?: for .*)?",
             rf"(?:please )?(?:see|refer to)(?: the)?(?: \w+){{0,3}} {_REPORT}(?: .*)?",
-            rf"(?:formal |final |full |official )?{_REPORT} (?:is |will )?(?:to )?(?:follow|be dictated|pending|not available|unavailable|"
+            rf"(?:formal |final |full |official )?{_REPORT} (?:is |will )?(?:to )?(?:follow|be dictated|pending|not available|"
+            r"unavailable|"
             r"in progress|under separate cover|issued separately)",
-            rf"(?:there is )?(?:no|none|without)(?: formal| radiology| written| official)? {_REPORT}(?: available| issued| required| given| found)?",
+            rf"(?:there is )?(?:no|none|without)(?: formal| radiology| written| official)? {_REPORT}"
+            r"(?: available| issued| required| given| found)?",
             rf"(?:awaiting|pending)(?: \w+)?(?: {_REPORT}| verification| review| results?)?",
             r"(?:not yet|not|to be) (?:reported|dictated|determined|read)|unreported|unread",
             r"(?:this is )?(?:a |only a )?(?:test|dummy|sample|training|demo)"
@@ -35,14 +38,17 @@ _FILLER = re.compile(
             r"(?:please )?(?:ignore|disregard|delete)(?: this.*)?|do not (?:use|report|read)",
             r"lorem ipsum.*|dolor sit amet.*|asdf\w*|foo|bar|abc|qwerty",
             r"n/?a|tbd|tba|nil|null|nan|none|not applicable|blank|empty|default|template|macro|free text",
-            r"(?:exam|examination|study|order|procedure)(?: was)?(?: has been)? (?:cancelled|canceled|not performed|not done|deleted)",
+            r"(?:exam|examination|study|order|procedure)(?: was)?(?: has been)? "
+            r"(?:cancelled|canceled|not performed|not done|deleted)",
             r"(?:entered|ordered|performed) in error|duplicate (?:order|exam|entry|study)|images only|for images only",
             r"(?:enter|type|insert|dictate|add)(?: \w+){0,2} (?:here|text|findings|impression)",
             r"(?:befund|bericht)(?: \w+)? (?:folgt|ausstehend|steht aus|nicht vorhanden)|befund s\. ?o\.?|testbefund",
             r"siehe(?: \w+)? (?:befund|bericht|pacs)(?: .*)?|kein (?:bericht|schriftlicher befund)(?: vorhanden)?",
-            r"(?:compte[- ]rendu|cr) (?:a suivre|a venir|en attente|non disponible)|voir(?: le)? compte[- ]rendu.*|pas de compte[- ]rendu",
+            r"(?:compte[- ]rendu|cr) (?:a suivre|a venir|en attente|non disponible)|"
+            r"voir(?: le)? compte[- ]rendu.*|pas de compte[- ]rendu",
             r"(?:informe|reporte) (?:pendiente|no disponible|por realizar)|ver informe.*|sin informe",
-            r"referto (?:a seguire|in attesa|non disponibile)|vedi referto.*|laudo (?:pendente|a seguir|nao disponivel)|ver laudo.*|sem laudo",
+            r"referto (?:a seguire|in attesa|non disponibile)|vedi referto.*|"
+            r"laudo (?:pendente|a seguir|nao disponivel)|ver laudo.*|sem laudo",
         )
     ),
     re.IGNORECASE,

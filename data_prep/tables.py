@@ -29,7 +29,7 @@ _JSON_NAMES = (".jsonl", ".ndjson", ".json")
 
 @dataclass(frozen=True)
 class Table:
-    """The rows that could be read, by their number (from 1, without the header line), and the numbers of those that could not."""
+    """The rows that could be read, by number (from 1, without the header line), and the numbers of those that could not."""
 
     names: tuple[str, ...]
     rows: tuple[tuple[int, Row], ...]
@@ -46,7 +46,7 @@ def read_table(path: Path, option: str) -> list[Row]:
     table = read_whole_table(path, option)
     if table.broken:
         raise InputError(
-            f"{option} {path}: row {table.broken[0]} below the header does not fit the columns ({len(table.broken)} such rows): "
+            f"{option} {path}: row {table.broken[0]} below the header does not fit its columns ({len(table.broken)} such): "
             "quote values that hold separators, quotes or line breaks, or take the row out"
         )
     return [row for _, row in table.rows]
