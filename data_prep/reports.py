@@ -10,7 +10,9 @@ IMPRESSION ("LUNGS:" within them is a sub-heading). Everything from a title ADDE
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cxrpt.data.sample import DEID_TOKEN
 from data_prep.section_titles import (
@@ -33,20 +35,22 @@ take it for the impression. `sections: [FINDINGS, IMPRESSION, LAST PARAGRAPH]` t
 READ_SECTIONS = frozenset({FINDINGS, IMPRESSION})
 MAIN_SECTIONS = READ_SECTIONS | {"INDICATION", "HISTORY", "COMPARISON", "TECHNIQUE", "EXAMINATION"}
 
-_OPENING = r"^[ \t]*(?:[*#>]{1,6}[ \t]*)?"
+_OPENING = r"^[ \t]*+(?:[*#>]{1,6}[ \t]*)?"
 _CAPITALS = r"(?-i:[A-Z][A-Z0-9 /&,()'.#-]{1,70}?)"
 _COLON = r"[ \t]*\*{0,2}[ \t]*:[ \t]*\*{0,2}"
-_SENTENCE_END = r"(?:(?<=[.!?:;)\]_][ \n])|(?<=[.!?:;)\]_]  )|(?<=\S  ))"
 _TITLES = (
     re.compile(rf"{_OPENING}(?P<title>{KNOWN}){_COLON}", re.MULTILINE | re.IGNORECASE),
     re.compile(rf"{_OPENING}(?P<title>{_CAPITALS}){_COLON}(?!\d)", re.MULTILINE | re.IGNORECASE),
     re.compile(rf"{_OPENING}(?P<title>{KNOWN})[ \t]*\*{{0,2}}[ \t]*$", re.MULTILINE | re.IGNORECASE),
     re.compile(rf"{_OPENING}(?P<title>{KNOWN})[ \t]*\*{{0,2}}[ \t]*(?:[-–—]{{1,3}}|\.-+)(?=\s)", re.MULTILINE | re.IGNORECASE),
-    re.compile(rf"{_SENTENCE_END}(?P<title>{KNOWN})[ \t]*:", re.IGNORECASE),
 )
-_INLINE = _TITLES[-1]
+_BEFORE_COLON = re.compile(r"(?:(?<![\w()'/-])[\w()'/-]+[ ]){0,6}(?<![\w()'/-])[\w()'/-]+[ \t]*\Z")
+_LONGEST_TITLE = 60
+_AFTER_SENTENCE = re.compile(r"[.!?:;)\]_][ \t]{1,2}\Z|\S[ \t]{2,}\Z|[.!?:;)\]_]\n\Z")
+_POINTS_AT_TITLE = re.compile(r"\b(?:see|the|and|per|our|of|in|to|or)[ ]\Z", re.IGNORECASE)
 _RULE = re.compile(r"^[ \t]*(?:[_=-]{10,}|\**FINAL REPORT\**:?)[ \t]*$", re.MULTILINE)
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
+_LEAD = re.compile(r"(?:\s|[_=-]{10,}|\*{2})*")
 _SIGNED = re.compile(
     r"\s*(?:electronically|digitally|dictated|signed|verified|approved|transcribed|finali[sz]ed|reviewed)\b.*"
     r"(?:\bby\b|\bon\b|signed|___)",
@@ -147,47 +151,73 @@ def untitled(text: str) -> str:
     return "\n".join([*parts, text[done:]]).replace(DEID_TOKEN, " ")
 
 
-def _marks(text: str) -> list[_Mark]:
+@lru_cache(maxsize=4)
+def _marks(text: str) -> tuple[_Mark, ...]:
     """Titles and rules, sorted; of those that overlap the first in the order of the patterns counts."""
     base = without_accents(text)
     marks = [_Mark(match.start(), match.end()) for match in _RULE.finditer(base)]
     taken = {mark.start for mark in marks}
     for pattern in _TITLES:
         for match in pattern.finditer(base):
-            start = match.start() if pattern is _INLINE else match.start("title")
-            line = base.rfind("\n", 0, start) + 1
-            first = line if not base[line:start].strip(" \t*#>") else start
-            if first in taken:
-                continue
-            mark = _mark(base, first, match, pattern is _INLINE)
-            if mark is not None:
-                taken.add(first)
+            start = base.rfind("\n", 0, match.start("title")) + 1
+            if start not in taken and (mark := _line_mark(start, match)) is not None:
+                taken.add(start)
                 marks.append(mark)
+    marks += [mark for mark in _inline_marks(base) if mark.start not in taken]
     marks.sort(key=lambda mark: mark.start)
-    return [mark for place, mark in enumerate(marks) if not place or mark.start >= marks[place - 1].body]
+    kept: list[_Mark] = []
+    for mark in marks:
+        if not kept or mark.start >= kept[-1].body:
+            kept.append(mark)
+    return tuple(kept)
 
 
-def _mark(base: str, start: int, match: re.Match, inline: bool) -> _Mark | None:
-    """What a match is; None where its words open a sentence and title nothing."""
-    title = match["title"]
+def _line_mark(start: int, match: re.Match) -> _Mark | None:
+    """What opens a line; None where its words open a sentence and title nothing."""
+    title, body = match["title"], match.end()
     name = name_of(title)
     if name is not None:
-        shouted, capital = title.isupper(), title[0].isupper()
-        strong = title.lower() in STRONG
-        if not (capital or strong) or (inline and not (shouted or strong)):
-            return None
-        return _Mark(start, match.end(), name)
-    if inline or not title.isupper():
+        return _Mark(start, body, name) if title[0].isupper() or title.lower() in STRONG else None
+    if not title.isupper():
         return None
     name = name_by_words(title)
     if name is not None:
-        return _Mark(start, match.end(), name)
+        return _Mark(start, body, name)
     if is_examination(title):
-        return _Mark(start, match.end(), "EXAMINATION", "examination")
+        return _Mark(start, body, "EXAMINATION", "examination")
     if is_anatomy(title):
         # Its own words belong to the findings.
         return _Mark(start, start, FINDINGS, "anatomy")
-    return _Mark(start, match.end(), " ".join(title.upper().split()), "other")
+    return _Mark(start, body, " ".join(title.upper().split()), "other")
+
+
+def _inline_marks(base: str) -> Iterator[_Mark]:
+    """Known titles within a line, in a report whose line breaks were lost.
+
+    After a sentence a title is told by its capitals, or by words that no sentence opens with before a colon. Within a sentence
+    it needs capitals among small letters; among capitals one of those words, to which nothing before it points ("SEE").
+    """
+    place = base.find(":")
+    while place >= 0:
+        words = _BEFORE_COLON.search(base, max(0, place - _LONGEST_TITLE), place)
+        start = words.start() if words else place
+        while start < place:
+            title = base[start:place].rstrip()
+            if name_of(title) is not None and _stands_out(base[max(0, start - 8) : start], title):
+                yield _Mark(start, place + 1, name_of(title) or "")
+                break
+            following = base.find(" ", start, place)
+            start = following + 1 if following >= 0 else place
+        place = base.find(":", place + 1)
+
+
+def _stands_out(before: str, title: str) -> bool:
+    strong = title.lower() in STRONG
+    if _AFTER_SENTENCE.search(before):
+        return title.isupper() or strong
+    if not title.isupper() or not before.endswith(" ") or _POINTS_AT_TITLE.search(before):
+        return False
+    return strong or before[-2:-1].islower() or before[-2:-1] in tuple(",%/0123456789")
 
 
 def _findings_below_examinations(text: str, pieces: list[Piece], examinations: set[int]) -> list[Piece]:
@@ -208,10 +238,13 @@ def _words(text: str, piece: Piece) -> int:
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:
     """The bounds without blanks, rules and ornaments around them; None where nothing is left."""
     body = text[start:end]
-    lead = re.match(r"(?:\s|[_=-]{10,}|\*{2})*", body)
-    start += lead.end() if lead else 0
-    end = start + len(re.sub(r"(?:\s|[_=-]{10,})*\Z", "", text[start:end]))
-    return (start, end) if end > start else None
+    lead = _LEAD.match(body)
+    body = body[lead.end() if lead else 0 :]
+    start = end - len(body)
+    body = body.rstrip()
+    while (bare := body.rstrip("_=-")) != body and len(body) - len(bare) >= 10:
+        body = bare.rstrip()
+    return (start, start + len(body)) if body else None
 
 
 def _add_last_paragraph(text: str, sections: dict[str, tuple[int, int]]) -> None:

@@ -8,6 +8,7 @@ Spellings are matched on text without accents (`without_accents`), which keeps o
 """
 
 import re
+from functools import lru_cache
 
 FINDINGS, IMPRESSION, ADDENDUM = "FINDINGS", "IMPRESSION", "ADDENDUM"
 
@@ -112,12 +113,14 @@ def without_accents(text: str) -> str:
     return text.translate(_BASE)
 
 
+@lru_cache(maxsize=2**14)
 def name_of(title: str) -> str | None:
     """The name of a title that is one of the known spellings; None for any other."""
     written = _plain(title)
     return next((name for name, spellings in _EXACT if spellings.fullmatch(written)), None)
 
 
+@lru_cache(maxsize=2**14)
 def name_by_words(title: str) -> str | None:
     """The name of a title in capitals by the words in it ("CHEST FINDINGS"); None where they tell nothing."""
     written = _plain(title)
