@@ -11,6 +11,7 @@ from data_prep.inputs import SetAside
 from data_prep.ledger import Note, Reason
 from data_prep.loose import LooseReport
 from data_prep.report_kinds import is_addendum
+from data_prep.section_titles import ADDENDUM
 
 _RANK = {ReportStatus.PRELIMINARY: 0, ReportStatus.UNKNOWN: 1, ReportStatus.FINAL: 2, ReportStatus.CORRECTED: 3}
 
@@ -31,7 +32,7 @@ def choose_report(reports: Sequence[LooseReport]) -> tuple[LooseReport | None, l
     mains: dict[str, LooseReport] = {}
     addenda: list[LooseReport] = []
     for report in standing:
-        if is_addendum(report.report.text):
+        if report.is_addendum or is_addendum(report.report.text):
             addenda.append(report)
             continue
         words = _words(report)
@@ -51,7 +52,7 @@ def choose_report(reports: Sequence[LooseReport]) -> tuple[LooseReport | None, l
         drop(report, Reason.SUPERSEDED_REPORT)
     chosen = ranked[-1]
     for report in sorted(addenda, key=lambda one: one.issued):
-        if _words(report).partition(":")[2].strip() in _words(chosen):
+        if _words(report) in _words(chosen):
             drop(report, Reason.DUPLICATE_REPORT)
             continue
         drop(report, Reason.ADDENDUM_ONLY_REPORT, Note.ADDENDUM_JOINED)
@@ -83,7 +84,8 @@ def _words(report: LooseReport) -> str:
 
 def _joined(report: LooseReport, addendum: LooseReport) -> LooseReport:
     notes = tuple(dict.fromkeys((*report.report.notes, Note.ADDENDUM_JOINED)))
-    text = f"{report.report.text.rstrip()}\n\n{addendum.report.text.strip()}\n"
+    title = "" if is_addendum(addendum.report.text) else f"{ADDENDUM}:\n"
+    text = f"{report.report.text.rstrip()}\n\n{title}{addendum.report.text.strip()}\n"
     return replace(
         report,
         report=replace(report.report, text=text, notes=notes),

@@ -38,6 +38,8 @@ class FoundReport:
     status: ReportStatus = ReportStatus.UNKNOWN
     issued: str = ""
     """YYYYMMDDHHMMSS, as far as known: orders reports of one study."""
+    is_addendum: bool = False
+    """It adds to another report, as its form says; texts can say so themselves."""
     identifiers: Identifiers = field(default_factory=Identifiers)
 
 

@@ -26,7 +26,6 @@ from data_prep.read_dicom import Refused, libraries_silenced, read_header
 from data_prep.read_document import MAX_BYTES, read_cda, read_pdf
 from data_prep.read_hl7 import ACCESSION_FIELDS, read_hl7
 from data_prep.read_sr import holds_report, read_report_object
-from data_prep.section_titles import ADDENDUM
 from data_prep.tables import STUDY_NUMBER_COLUMNS, Row, Table, find_column, parse_table, read_whole_table
 from data_prep.workers import run_chunks
 
@@ -202,6 +201,7 @@ def loose(input_id: str, found: FoundReport) -> LooseReport | SetAside:
         other_numbers=tuple(others),
         status=found.status,
         issued=found.issued,
+        is_addendum=found.is_addendum,
     )
 
 
@@ -259,8 +259,6 @@ def _row(input_id: str, row: Row, columns: _Columns) -> LooseReport | SetAside:
     if len(texts) > 1:
         text = "\n\n".join(f"{name.upper().replace('_', ' ')}: {body}" for name, body in texts.items() if body)
     status, is_addendum = _status_of(row[columns.status] if columns.status else "")
-    if is_addendum and not text.upper().lstrip().startswith(ADDENDUM):
-        text = f"{ADDENDUM}: {text}"
     years = row[columns.age] if columns.age else ""
     named = (columns.number, *columns.others)
     found = FoundReport(
@@ -271,6 +269,7 @@ def _row(input_id: str, row: Row, columns: _Columns) -> LooseReport | SetAside:
         age=years_as_allowed(int(float(years)) if years.replace(".", "", 1).isdigit() else None),
         sex=sex_as_allowed(row[columns.sex] if columns.sex else None),
         status=status,
+        is_addendum=is_addendum,
         identifiers=row_identifiers(row, frozenset(columns.body)) + _named_by_role(row, columns),
     )
     return loose(input_id, found)

@@ -185,9 +185,8 @@ def _plain_numbers(reports: list[LooseReport], by_number: dict[str, tuple[Key, .
 
     Left out where several numbers of the images, or of the reports, become the same.
     """
-    written = {
-        part for report in reports for one in (report.study_number, *report.other_numbers) for part in (one, *_parts(one))
-    }
+    asked = {one for report in reports for one in (report.study_number, *report.other_numbers)}
+    written = asked | {part for one in asked if len(parts := _parts(one)) > 1 for part in parts}
     askers: dict[str, set[str]] = defaultdict(set)
     for number in written:
         askers[_plain(number)].add(number)

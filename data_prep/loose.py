@@ -40,3 +40,4 @@ class LooseReport:
     status: ReportStatus = ReportStatus.UNKNOWN
     issued: str = ""
     """YYYYMMDDHHMMSS, as far as known."""
+    is_addendum: bool = False

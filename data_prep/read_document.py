@@ -80,7 +80,7 @@ def read_pdf(content: bytes) -> FoundReport:
         raise Refused(Reason.BROKEN_REPORT) from None
     finally:
         logger.disabled = disabled
-    text = with_plain_breaks("\n\n".join(pages))
+    text = with_plain_breaks("\n\n".join(pages)).strip()
     return FoundReport(text, identifiers=Identifiers(names=(author,) if author else ()))
 
 
@@ -101,8 +101,6 @@ def read_cda(content: bytes) -> FoundReport:
     header = list(_header_elements(root))
     text, inner = _narrative(root)
     related = {element.get("typeCode", "") for element in root.findall(f"{_HL7}relatedDocument")}
-    if "APND" in related and "ADDENDUM" not in text[:40]:
-        text = f"ADDENDUM:\n{text}"
     role = root.find(f"{_HL7}recordTarget/{_HL7}patientRole")
     patient_ids = [one.get("extension", "") for one in role.findall(f"{_HL7}id")] if role is not None else []
     service = root.find(f"{_HL7}documentationOf/{_HL7}serviceEvent")
@@ -119,6 +117,7 @@ def read_cda(content: bytes) -> FoundReport:
         sex=sex_as_allowed(_value(person, f"{_HL7}administrativeGenderCode", "code")),
         status=ReportStatus.CORRECTED if "RPLC" in related else ReportStatus.FINAL if signed else ReportStatus.UNKNOWN,
         issued=re.sub(r"\D.*", "", _value(root, f"{_HL7}effectiveTime")),
+        is_addendum="APND" in related,
         identifiers=_identifiers(header) + inner,
     )
 

@@ -305,11 +305,12 @@ def _embedded(reader: _Reader, documents: list[hl7.Segment]) -> tuple[str, Ident
     texts, identifiers = [], Identifiers()
     for segment in documents:
         for parts in reader.repetitions(segment, 5):
-            encoding = parts[3].upper() if len(parts) > 3 else ""
-            data = parts[4] if len(parts) > 4 else ""
-            if encoding == "HEX":
+            # The fourth says how the fifth is written; senders shift them.
+            written = [part.upper() for part in parts]
+            place = next((written.index(name) for name in ("BASE64", "A") if name in written), len(parts))
+            if place + 1 >= len(parts):
                 raise Refused(Reason.BROKEN_REPORT)
-            text, inner = read_embedded(data, encoding == "BASE64")
+            text, inner = read_embedded(parts[place + 1], written[place] == "BASE64")
             texts.append(text)
             identifiers += inner
     return "\n\n".join(text for text in texts if text), identifiers

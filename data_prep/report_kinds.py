@@ -53,7 +53,7 @@ _FILLER = re.compile(
     ),
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"[.;!\n]+(?:\s|$)|\n")
+_SENTENCE = re.compile(r"[.;!\n]+(?:\s|$)|\n|\s-+\s")
 
 
 def reason_against(text: str) -> Reason | None:

@@ -56,7 +56,6 @@ _SIGNED = re.compile(
     r"(?:\bby\b|\bon\b|signed|___)",
     re.IGNORECASE | re.DOTALL,
 )
-_ADDENDUM_NUMBERS = re.compile(r"ADDENDUM(?: \d+)?")
 
 
 @dataclass(frozen=True)
@@ -252,10 +251,10 @@ def _add_last_paragraph(text: str, sections: dict[str, tuple[int, int]]) -> None
     marks = {mark.start for mark in _marks(text) if mark.name}
     starts = [0, *(match.end() for match in _BLANK_LINE.finditer(text)), *(match.end() for match in _RULE.finditer(text))]
     starts = sorted({start + len(text[start:]) - len(text[start:].lstrip()) for start in starts})
-    addenda = [bounds for name, bounds in sections.items() if _ADDENDUM_NUMBERS.fullmatch(name)]
+    closing = [(piece.start, piece.end) for piece in outline(text) if piece.name in (ADDENDUM, "SIGNATURE")]
     for start, following in reversed(list(zip(starts, [*starts[1:], len(text)], strict=True))):
         bounds = _trimmed(text, start, following)
-        if bounds is None or _SIGNED.match(text, *bounds) or any(low <= bounds[0] < high for low, high in addenda):
+        if bounds is None or _SIGNED.match(text, *bounds) or any(low <= bounds[0] < high for low, high in closing):
             continue
         if not re.search(r"[^\W\d_]{2}", text[slice(*bounds)]) or _RULE.fullmatch(text[slice(*bounds)].strip()):
             continue
