@@ -140,7 +140,7 @@ def mixed_export(root: Path) -> Path:
             (f"{words[2]} Seen by {CANARY}DOC.",),
             "PAT2",
             f"{NAMES[2]}^G",
-            more=(f"PV1||||||||||||||||9^{CANARY}DOC",),
+            more=(made.fields("PV1", f17=f"9^{CANARY}DOC"),),
         )
         + made.message("ACC2", ("Preliminary words, many more of them than the final report has. " * 9,), "PAT2", status="P")
         + made.message("ACC9", ("IMPRESSION: Of another.",), "PAT1")
