@@ -41,7 +41,8 @@ class ImageInput:
 
     input_id: str
     """Relative path (or row): unique in the export; its keyed hash stands in the ledger."""
-    path: Path
+    place: Path
+    """The file, or the folder below which `input_id` names it: a path of its own for each of a million files weighs much."""
     type: str
     """dicom or picture."""
     image_id: str
@@ -50,6 +51,12 @@ class ImageInput:
     by_content: bool = False
     """The header does not tell whether it is a chest: the picture has to."""
     notes: tuple[str, ...] = ()
+    is_below: bool = False
+    """`place` is the folder, not the file."""
+
+    @property
+    def path(self) -> Path:
+        return self.place / self.input_id if self.is_below else self.place
 
 
 @dataclass(frozen=True, slots=True)

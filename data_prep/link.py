@@ -50,12 +50,19 @@ class Linked:
 class _Draft:
     """A study while it is put together."""
 
-    patient: str
-    study: str
+    key: Key
     images: list[LooseImage] = field(default_factory=list)
     report: LooseReport | None = None
     others: tuple[LooseReport, ...] = ()
     """Reports of the study that did not become its report: they name the same persons."""
+
+    @property
+    def patient(self) -> str:
+        return self.key[0]
+
+    @property
+    def study(self) -> str:
+        return self.key[1]
 
     def dates(self) -> list[datetime.date]:
         """Of the images, else of the report."""
@@ -70,7 +77,7 @@ def link(images: Iterable[LooseImage], reports: Iterable[LooseReport], labels: d
     set_aside: list[SetAside] = []
     groups = _place_reports(reports, drafts, by_number, set_aside)
     for key in sorted(groups):
-        draft = drafts.setdefault(key, _Draft(*key))
+        draft = drafts.setdefault(key, _Draft(key))
         draft.report, dropped = choose_report(groups[key])
         set_aside += dropped
         draft.others = tuple(one for one in groups[key] if draft.report is None or one.report != draft.report.report)
@@ -102,6 +109,7 @@ def _studies_of_images(images: list[LooseImage]) -> tuple[dict[Key, _Draft], dic
             known_patients[image.study_uid] = None
     drafts: dict[Key, _Draft] = {}
     by_number: dict[str, tuple[Key, ...]] = {}
+    names: dict[str, str] = {}
     for image in images:
         study = image.study_uid or image.accession or image.image.input_id
         if image.patient:
@@ -111,13 +119,15 @@ def _studies_of_images(images: list[LooseImage]) -> tuple[dict[Key, _Draft], dic
         else:
             patient = f"study {study}"
             image = replace(image, image=replace(image.image, notes=(*image.image.notes, Note.NO_PATIENT_ID)))
-        key = (patient, study)
-        if key not in drafts:
-            drafts[key] = _Draft(*key)
-        drafts[key].images.append(image)
+        draft = drafts.get((patient, study))
+        if draft is None:
+            # One object for each patient's name, and one for each key, wherever they stand.
+            draft = _Draft((names.setdefault(patient, patient), study))
+            drafts[draft.key] = draft
+        draft.images.append(image)
         for number in (image.accession, image.study_uid):
-            if number and key not in by_number.get(number, ()):
-                by_number[number] = (*by_number.get(number, ()), key)
+            if number and draft.key not in by_number.get(number, ()):
+                by_number[number] = (*by_number.get(number, ()), draft.key)
     return drafts, by_number
 
 
@@ -154,7 +164,7 @@ def _place_reports(
             unlinked[report.study_number].append(report)
     groups: dict[Key, list[LooseReport]] = defaultdict(list)
     for report, draft in _without_contradictions(pairs, {patient for patient, _ in drafts}, drop):
-        groups[draft.patient, draft.study].append(report)
+        groups[draft.key].append(report)
     for key in list(groups):
         groups[key] = _of_one_patient(groups[key], key[0], drop)
     for number, found in unlinked.items():

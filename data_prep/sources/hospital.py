@@ -81,7 +81,7 @@ def collect(src: Path, files: Sequence[Path], options: HospitalOptions, processe
     images: list[LooseImage] = []
     set_aside: list[SetAside] = []
     found: list[LooseReport] = []
-    shared = SharedImages()
+    shared = SharedImages(src)
     for number, part in run_chunks(scan, chunks, processes):
         for name, one in zip(chunks[number][1], part, strict=True):
             if isinstance(one, LooseImage):
@@ -93,10 +93,12 @@ def collect(src: Path, files: Sequence[Path], options: HospitalOptions, processe
     del shared
     found.sort(key=lambda report: report.report.input_id)
     set_aside.sort(key=lambda one: one.input_id)
-    images = _unique_image_ids(images)
+    # An iterator: once linking has gone through it, nobody keeps the whole list.
+    unique = iter(_unique_image_ids(images))
+    del images
     reports, broken = _read_reports(options, processes) if options.reports else ([], [])
     labels = read_labels(options.labels) if options.labels else {}
-    linked = link(images, [*reports, *found], labels)
+    linked = link(unique, [*reports, *found], labels)
     remarks = [] if options.reports or found else ["no reports were found or named: images only"]
     if options.labels:
         remarks.append(f"labels: {linked.labels_without_study} of {len(labels)} studies of the table are not in the export")
@@ -113,7 +115,7 @@ def scan_chunk(
             scanned.append(SetAside(input_id, "dicom", Reason.CRASHED))
             continue
         try:
-            scanned.append(_scan(input_id, root / input_id, all_chest))
+            scanned.append(_scan(input_id, root, all_chest))
         except Refused as refused:
             scanned.append(SetAside(input_id, "dicom", refused.reason))
         except Exception:
@@ -122,7 +124,8 @@ def scan_chunk(
     return scanned
 
 
-def _scan(input_id: str, path: Path, all_chest: bool) -> LooseImage | LooseReport | SetAside:
+def _scan(input_id: str, root: Path, all_chest: bool) -> LooseImage | LooseReport | SetAside:
+    path = root / input_id
     if reason := reason_against_path(path):
         raise Refused(reason)
     header = read_header(path)
@@ -134,9 +137,8 @@ def _scan(input_id: str, path: Path, all_chest: bool) -> LooseImage | LooseRepor
             return SetAside(input_id, "dicom", verdict.reason)
         check_size(header)
         uid = _exact(header, "SOPInstanceUID")
-        image = ImageInput(
-            input_id, path, "dicom", uid or f"file {input_id}", header_view(header), verdict.by_content and not all_chest
-        )
+        by_content = verdict.by_content and not all_chest
+        image = ImageInput(input_id, root, "dicom", uid or f"file {input_id}", header_view(header), by_content, is_below=True)
         date = parse_date(_exact(header, "StudyDate"))
         return LooseImage(
             image=image,
