@@ -23,13 +23,15 @@ from data_prep.inputs import Identifiers, ReportInput, SetAside, sex_as_allowed,
 from data_prep.ledger import Reason
 from data_prep.loose import LooseReport
 from data_prep.read_dicom import Refused, libraries_silenced, read_header
-from data_prep.read_document import MAX_BYTES, read_cda, read_pdf
+from data_prep.read_document import read_cda, read_pdf
 from data_prep.read_hl7 import ACCESSION_FIELDS, read_hl7
 from data_prep.read_sr import holds_report, read_report_object
 from data_prep.tables import STUDY_NUMBER_COLUMNS, Row, Table, find_column, parse_table, read_whole_table
 from data_prep.workers import run_chunks
 
 FILE_CHUNK = 64
+MAX_FILE_BYTES = 2**30
+"""A file of a folder of reports is read whole; one message file of a year may have some hundred MB."""
 _BODY = ("report", "report_text", "text", "reporttext", "report_body", "full_report", "befundtext")
 _PARTS = ("findings", "impression")
 _PATIENT = ("patient_id", "PatientID", "subject_id", "mrn")
@@ -118,6 +120,8 @@ def _read_file(input_id: str, path: Path, columns: ReportColumns) -> list[LooseR
     if reason := reason_against_path(path):
         raise Refused(reason)
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise Refused(Reason.BROKEN_REPORT)
         with path.open("rb") as file:
             head = file.read(1024)
             content = b"" if head[128:132] == b"DICM" else head + file.read()
@@ -145,8 +149,6 @@ def _no_report(input_id: str) -> SetAside:
 
 
 def _read_text(input_id: str, path: Path, content: bytes, columns: ReportColumns) -> list[LooseReport | SetAside]:
-    if len(content) > MAX_BYTES * 16:
-        raise Refused(Reason.BROKEN_REPORT)
     text = decode_text(content)
     if "\0" in text or text.lstrip()[:10].lower().startswith(("{\\rtf", "%pdf", "<?xml", "<html", "<!doctype")):
         raise Refused(Reason.BROKEN_REPORT)

@@ -60,8 +60,10 @@ def read_pdf(content: bytes) -> FoundReport:
         "page_tree_maximum_entries": 10_000,
         "xform_maximum_invocations_per_extraction": 500,
     }
+    # The level holds for the loggers below it too, which quote the document.
     logger = logging.getLogger("pypdf")
-    disabled, logger.disabled = logger.disabled, True
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
     try:
         with pypdf.apply_configuration(**limits):
             reader = pypdf.PdfReader(io.BytesIO(content))
@@ -79,7 +81,7 @@ def read_pdf(content: bytes) -> FoundReport:
         # Whatever a hostile or cut document makes of the parser; the message may quote it.
         raise Refused(Reason.BROKEN_REPORT) from None
     finally:
-        logger.disabled = disabled
+        logger.setLevel(level)
     text = with_plain_breaks("\n\n".join(pages)).strip()
     return FoundReport(text, identifiers=Identifiers(names=(author,) if author else ()))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.deidentify import scrub
 from data_prep.found_report import ReportStatus
 from data_prep.inputs import Identifiers, ImageInput, ReportInput
 from data_prep.ledger import Note, Reason
@@ -204,13 +205,13 @@ def test_text_only_reports_of_two_patients_under_one_number_are_two_studies():
 
 
 def test_images_of_a_study_keep_what_they_share_once_and_the_study_has_all_of_it():
-    shared = SharedImages()
+    shared = SharedImages(Path("/src"))
     images = []
     for n in range(3):
         one = image(f"f{n}")
         names = Identifiers(
             (f"Operator{n}", "Quirrel"),
-            ("P1", f"series{n}", f"f{n}"),
+            ("P1", f"series{n}", f"1.2.3.4.5.6.{n}"),
             (DAY, DAY + datetime.timedelta(n)),
             ("Mercytown", f"Desk {n}"),
         )
@@ -220,6 +221,8 @@ def test_images_of_a_study_keep_what_they_share_once_and_the_study_has_all_of_it
     other = shared.take(LooseImage(image("z").image, "P9", "1.2", "A1", identifiers=Identifiers(("Quirrel",))), "z")
     assert other.identifiers.names == ("Quirrel",)
     (study,) = link(images, [report("r")], {}).studies
+    # A UID needs no known number to be found.
+    assert scrub("UID 1.2.3.4.5.6.1.", Identifiers()) == "UID ___."
     assert set(study.identifiers.names) == {"Operator0", "Operator1", "Operator2", "Quirrel"}
     assert set(study.identifiers.ids) == {"P1", "series0", "series1", "series2", "f0", "f1", "f2"}
     assert len(study.identifiers.dates) == 3 and set(study.identifiers.phrases) == {"Mercytown", "Desk 0", "Desk 1", "Desk 2"}

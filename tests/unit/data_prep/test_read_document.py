@@ -39,6 +39,15 @@ def test_pdfs_that_are_none_or_too_much(monkeypatch):
     assert reason(read_pdf, whole) == Reason.BROKEN_REPORT
 
 
+def test_what_the_library_says_of_a_document_is_not_heard(capfd, caplog):
+    broken = made.pdf(["Quirrelbach"]).replace(b"startxref", b"Quirrel99")
+    try:
+        read_pdf(broken)
+    except Refused:
+        pass
+    assert not caplog.records and "".join(capfd.readouterr()) == ""
+
+
 def test_a_cda_document():
     found = read_cda(made.cda().encode())
     assert found.text == "FINDINGS:\nLungs are clear.\nHeart normal.\n\nIMPRESSION:\nNormal.\nNo change."
