@@ -1,5 +1,7 @@
 """PDF and CDA documents to reports."""
 
+import re
+
 import made_reports as made
 import pytest
 
@@ -40,11 +42,8 @@ def test_pdfs_that_are_none_or_too_much(monkeypatch):
 
 
 def test_what_the_library_says_of_a_document_is_not_heard(capfd, caplog):
-    broken = made.pdf(["Quirrelbach"]).replace(b"startxref", b"Quirrel99")
-    try:
-        read_pdf(broken)
-    except Refused:
-        pass
+    displaced = re.sub(rb"startxref\n\d+", b"startxref\n7", made.pdf(["Quirrelbach"]))
+    assert read_pdf(displaced).text == "Quirrelbach"
     assert not caplog.records and "".join(capfd.readouterr()) == ""
 
 
