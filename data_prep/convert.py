@@ -19,13 +19,15 @@ import numpy as np
 
 from data_prep.deidentify import scrub
 from data_prep.durable import write_file
+from data_prep.encodings import with_plain_breaks
 from data_prep.inputs import Identifiers
 from data_prep.judge_picture import judge_picture
 from data_prep.ledger import Reason, outcome_of
 from data_prep.near_copies import perceptual_hash
 from data_prep.read_dicom import Refused, read_picture
 from data_prep.read_image import read_image
-from data_prep.reports import find_sections, is_empty
+from data_prep.report_kinds import reason_against
+from data_prep.reports import find_sections
 from data_prep.workers import item_limits
 
 JPEG_QUALITY = 95
@@ -161,9 +163,9 @@ def _convert_image(task: ImageTask, encoding: Encoding) -> tuple[Done, bytes]:
 
 
 def _convert_report(task: ReportTask) -> tuple[Done, bytes]:
-    text = scrub(task.text, task.identifiers).strip() + "\n"
-    if is_empty(text):
-        raise Refused(Reason.EMPTY_REPORT)
+    text = scrub(with_plain_breaks(task.text), task.identifiers).strip() + "\n"
+    if (reason := reason_against(text)) is not None:
+        raise Refused(reason)
     return Done(task.input, sections=find_sections(text), num_words=len(text.split())), text.encode()
 
 

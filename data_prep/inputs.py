@@ -13,7 +13,7 @@ from pathlib import Path
 from data_prep.ledger import Reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identifiers:
     """What the header and the tables of a study say that must not stand in its report."""
 
@@ -36,13 +36,14 @@ class Identifiers:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageInput:
     """One picture that is to be tried."""
 
     input_id: str
     """Relative path (or row): unique in the export; its keyed hash stands in the ledger."""
-    path: Path
+    place: Path
+    """The file, or the folder below which `input_id` names it: a path of its own for each of a million files weighs much."""
     type: str
     """dicom or picture."""
     image_id: str
@@ -53,9 +54,15 @@ class ImageInput:
     inverted: bool = False
     """A picture file that was stored with bone dark (its table says MONOCHROME1): its values are to be turned around."""
     notes: tuple[str, ...] = ()
+    is_below: bool = False
+    """`place` is the folder, not the file."""
+
+    @property
+    def path(self) -> Path:
+        return self.place / self.input_id if self.is_below else self.place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReportInput:
     """One report, as it came."""
 
@@ -81,7 +88,7 @@ class Study:
     identifiers: Identifiers = field(default_factory=Identifiers)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SetAside:
     """An input that ended before any pixel was looked at."""
 

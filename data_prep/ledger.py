@@ -34,6 +34,7 @@ class Reason(StrEnum):
     NOT_A_REPORT = "not_a_report"
     SUPERSEDED_REPORT = "superseded_report"
     AMBIGUOUS_REPORT = "ambiguous_report"
+    BROKEN_ROW = "broken_row"
     NOTHING_IN_ROW = "nothing_in_row"
     NOT_IN_TABLE = "not_in_table"
     DICOMDIR = "dicomdir"
@@ -60,6 +61,7 @@ FAILURES = frozenset(
         Reason.CANNOT_READ,
         Reason.MISSING_FILE,
         Reason.BROKEN_REPORT,
+        Reason.BROKEN_ROW,
         Reason.OUTSIDE_SOURCE,
         Reason.CRASHED,
         Reason.TIMED_OUT,

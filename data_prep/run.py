@@ -41,6 +41,7 @@ from data_prep.pack import PackJob, ShardPacker
 from data_prep.path_map import write_path_map
 from data_prep.progress import BuildProgress
 from data_prep.pseudonyms import Pseudonyms, passing_key, read_or_make_key
+from data_prep.scan import Reading, ScanSpool
 from data_prep.settings import BuildSettings, check
 from data_prep.sources.open_source import OpenedSource, open_source
 from data_prep.time_outs import add_time_outs, read_time_outs
@@ -93,7 +94,7 @@ def census(settings: BuildSettings, console: Console | None = None) -> BuildSumm
     pseudonyms = Pseudonyms(settings.institution, key)
     source = open_source(settings)
     with (console or Console(stderr=True)).status("reading the export"):
-        export = source.collect(settings.processes)
+        export = source.collect(Reading(settings.processes, settings.file_seconds))
     done = {task.input: Done(task.input, digest=task.input) for task in _tasks(export, pseudonyms)}
     composition = compose(export, done, pseudonyms, settings.split)
     splits = {split: _planned_counts(composition, split, settings.shard_samples) for split in SPLITS}
@@ -106,9 +107,11 @@ def _run(
 ) -> BuildSummary:
     folder, work = settings.folder, settings.folder / WORK
     with console.status("reading the export"):
-        export = source.collect(settings.processes)
+        spool = ScanSpool(settings.scan_folder, identity["source"])
+        export = source.collect(Reading(settings.processes, settings.file_seconds, spool))
     write_path_map(settings.path_map, export.input_ids(), pseudonyms)
     done = _convert_all(settings, _tasks(export, pseudonyms), work, console)
+    _keep_time_outs(settings, export, done, pseudonyms)
     composition = compose(export, done, pseudonyms, settings.split)
     counts = count_lines(composition.ledger)
     write_file(folder / LEDGER, ledger_text(composition.ledger).encode())
@@ -121,6 +124,7 @@ def _run(
     remove_remains(folder)
     write_file(folder / BUILD, (json.dumps({**identity, **summary}, indent=1, sort_keys=True) + "\n").encode())
     shutil.rmtree(work)
+    spool.remove()
     return BuildSummary(folder=folder, **{**summary, "remarks": export.remarks})
 
 
@@ -154,10 +158,14 @@ def _convert_all(settings: BuildSettings, tasks: list[Task], work: Path, console
     with BuildProgress(console, "converting", len(tasks), earlier) as progress:
         for _, counts in run_chunks(converter, [chunk for chunk in chunks if chunk[0] not in finished], settings.processes):
             progress.advance(counts)
-    done = {one.input: one for number, _ in chunks for one in finished.get(number) or read_part(work, number) or ()}
+    return {one.input: one for number, _ in chunks for one in finished.get(number) or read_part(work, number) or ()}
+
+
+def _keep_time_outs(settings: BuildSettings, export: Export, done: dict[str, Done], pseudonyms: Pseudonyms) -> None:
+    """Later builds pass the verdict on without trying: it must not hang on the load of the machine."""
     late = {one.input for one in done.values() if one.reason is Reason.TIMED_OUT}
-    add_time_outs(settings.time_outs, late - known, settings.file_seconds)
-    return done
+    late |= {pseudonyms.of("input", one.input_id) for one in export.set_aside if one.reason is Reason.TIMED_OUT}
+    add_time_outs(settings.time_outs, late - read_time_outs(settings.time_outs, settings.file_seconds), settings.file_seconds)
 
 
 def _judge(counts: LedgerCounts, settings: BuildSettings) -> None:

@@ -60,6 +60,11 @@ class BuildSettings:
         return self.out.with_name(f"{self.out.name}.{self.institution}.paths.jsonl")
 
     @property
+    def scan_folder(self) -> Path:
+        """Where the first look at the files is kept while a build is unfinished: beside the output, for the owner alone."""
+        return self.out.with_name(f"{self.out.name}.{self.institution}.scan")
+
+    @property
     def time_outs(self) -> Path:
         """Which inputs took too long: beside the key, as whoever uses the key again builds from the same files."""
         return self.key_path.with_name(self.key_path.name + ".timeouts.jsonl")

@@ -13,9 +13,10 @@ from rich.table import Table
 
 from data_prep.build_folder import BuildSummary
 from data_prep.path_map import explain
+from data_prep.read_hl7 import ACCESSION_FIELDS, accession_fields_of
 from data_prep.run import build, census
 from data_prep.settings import BuildSettings, parse_split
-from data_prep.sources.hospital import HospitalOptions
+from data_prep.sources.hospital import HospitalOptions, find_labels, find_reports
 from data_prep.sources.mimic_cxr import MimicOptions
 from data_prep.sources.nih14 import Nih14Options
 from data_prep.sources.table_options import TableOptions, read_options
@@ -108,7 +109,9 @@ def _settings(name: str, src: Path, institution: str, shared: BuildOptions, opti
 @source_command("hospital")
 def hospital(
     src: Src,
-    reports: Annotated[Path | None, typer.Option(help="CSV (accession_number, report, ...) or a folder of text files.")] = None,
+    reports: Annotated[
+        Path | None, typer.Option(help="Table (accession_number, report, ...), or a folder of texts, HL7, PDF, CDA.")
+    ] = None,
     labels: Annotated[Path | None, typer.Option(help="CSV: accession_number and a column a finding (1, 0, -1, empty).")] = None,
     number_column: Annotated[
         str | None, typer.Option(help="Column of the reports with the accession number or study UID.")
@@ -116,19 +119,22 @@ def hospital(
     report_column: Annotated[str | None, typer.Option(help="Column of the reports with the text.")] = None,
     patient_column: Annotated[str | None, typer.Option(help="Column of the reports with the patient.")] = None,
     date_column: Annotated[str | None, typer.Option(help="Column of the reports with the date of the study.")] = None,
+    hl7_accession: Annotated[
+        str | None, typer.Option(help="Fields of HL7 messages with the accession number, the most telling first: OBR-18,OBR-3.")
+    ] = None,
     all_chest: Annotated[
         bool, typer.Option("--all-chest", help="Only chests are in the export: keep where no tag tells.")
     ] = False,
 ) -> HospitalOptions:
     """A folder of DICOM files under any names, with reports and labels by accession number or study UID.
 
-    SRC/reports.csv, SRC/reports/ and SRC/labels.csv are found by themselves.
+    SRC/reports.csv (.tsv, .json, .jsonl), SRC/reports/ and SRC/labels.csv are found by themselves.
     """
-    for what, given in (("reports", reports), ("labels", labels)):
-        found = next((src / name for name in (f"{what}.csv", what) if (src / name).exists()), None)
-        if given is None and found is not None:
+    for what, found in (("reports", reports or find_reports(src)), ("labels", labels or find_labels(src))):
+        if found is not None:
             typer.echo(f"{what}: {found}")
-    return HospitalOptions(reports, labels, number_column, report_column, patient_column, date_column, all_chest)
+    fields = accession_fields_of(hl7_accession) if hl7_accession else ACCESSION_FIELDS
+    return HospitalOptions(reports, labels, number_column, report_column, patient_column, date_column, all_chest, fields)
 
 
 @source_command("table")

@@ -107,7 +107,8 @@ class Tokenizer:
 def select_text(text: str, sections: dict[str, tuple[int, int]], choice: tuple[str, ...]) -> str:
     """The bodies of the chosen sections, in the order of `choice`, joined by a line break.
 
-    A report that has none of them, or has them all empty, gives its whole text; so does an empty choice.
+    A report that has none of them, or has them all empty, gives its whole text; so does an empty choice. In a report without
+    titled FINDINGS and IMPRESSION the section LAST PARAGRAPH is its last untitled paragraph, which can be chosen too.
     """
     bodies = [text[slice(*sections[title])].strip() for title in choice if title in sections]
     return "\n".join(body for body in bodies if body) or text

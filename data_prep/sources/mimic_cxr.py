@@ -25,7 +25,8 @@ from data_prep.identifiers import parse_date
 from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAside, Study
 from data_prep.ledger import Reason
 from data_prep.link import LooseImage
-from data_prep.scan_dicom import scan_headers
+from data_prep.scan import Reading
+from data_prep.scan_dicom import scan_data_set
 from data_prep.sources.cells import label_of, split_of
 from data_prep.sources.official_split import split_by_patient
 from data_prep.sources.opened import OpenedSource, fingerprint
@@ -119,10 +120,10 @@ class _Draft:
     report: ReportInput | None = None
 
 
-def collect(src: Path, found: _Found, processes: int) -> Export:
-    """Put pictures, reports and the tables' words together; only headers of DICOM files take `processes`."""
+def collect(src: Path, found: _Found, reading: Reading) -> Export:
+    """Put pictures, reports and the tables' words together; only headers of DICOM files are read."""
     drafts: dict[_Key, _Draft] = {}
-    set_aside = _add_images(src, found, drafts, processes)
+    set_aside = _add_images(src, found, drafts, reading)
     set_aside += _add_reports(found, drafts)
     wanted = frozenset(study for _, study in drafts)
     labels, labels_remark = _labels(found.tables, wanted)
@@ -139,7 +140,7 @@ def collect(src: Path, found: _Found, processes: int) -> Export:
     return Export(tuple(studies), tuple(set_aside), bool(splits), tuple(remarks))
 
 
-def _add_images(src: Path, found: _Found, drafts: dict[_Key, _Draft], processes: int) -> list[SetAside]:
+def _add_images(src: Path, found: _Found, drafts: dict[_Key, _Draft], reading: Reading) -> list[SetAside]:
     """One picture a dicom_id, with its view; what lies outside the layout, copies and refused headers are set aside."""
     set_aside: list[SetAside] = []
     chosen: dict[str, tuple[str, str, str, Path]] = {}
@@ -153,7 +154,7 @@ def _add_images(src: Path, found: _Found, drafts: dict[_Key, _Draft], processes:
         else:
             chosen[match[3]] = (input_id, match[1], match[2], path)
     dicom = [(input_id, path) for input_id, _, _, path in chosen.values() if path.suffix.lower() == ".dcm"]
-    headers, refused = scan_headers(dicom, processes)
+    headers, refused = scan_data_set(dicom, reading)
     views = _views(found.tables, chosen)
     for name in sorted(chosen):
         input_id, patient, study, path = chosen[name]

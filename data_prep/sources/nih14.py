@@ -17,6 +17,7 @@ from cxrpt.errors import InputError
 from data_prep.chest import normalise_view
 from data_prep.inputs import Export, ImageInput, SetAside, Study, sex_as_allowed, years_as_allowed
 from data_prep.ledger import Reason
+from data_prep.scan import Reading
 from data_prep.sources.cells import list_of, years_of
 from data_prep.sources.official_split import split_by_patient
 from data_prep.sources.opened import OpenedSource, fingerprint
@@ -112,8 +113,8 @@ def _lists(others: dict[str, Path], options: Nih14Options) -> dict[str, Path]:
     return given
 
 
-def collect(src: Path, found: _Found, processes: int) -> Export:
-    """Put pictures and rows together; the reading of pictures comes later, so that `processes` has no use here."""
+def collect(src: Path, found: _Found, reading: Reading) -> Export:
+    """Put pictures and rows together; the reading of pictures comes later, so that `reading` has no use here."""
     rows = _rows(found.table)
     by_name: dict[str, Path] = {}
     set_aside: list[SetAside] = []

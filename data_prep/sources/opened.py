@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.inputs import Export
+from data_prep.scan import Reading
 
 
 @dataclass(frozen=True)
 class OpenedSource:
-    """A source that was found: its fingerprint, and how to read it with a number of processes."""
+    """A source that was found: its fingerprint, and how to read it."""
 
     fingerprint: str
-    collect: Callable[[int], Export]
+    collect: Callable[[Reading], Export]
 
 
 def fingerprint(src: Path, files: Iterable[Path], contents: Iterable[Path] = (), named: Iterable[object] = ()) -> str:

@@ -25,7 +25,8 @@ from data_prep.chest import normalise_view
 from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAside, Study
 from data_prep.ledger import Reason
 from data_prep.link import LooseImage
-from data_prep.scan_dicom import scan_headers
+from data_prep.scan import Reading
+from data_prep.scan_dicom import scan_data_set
 from data_prep.sources.opened import OpenedSource, fingerprint
 from data_prep.sources.table_rows import pick_columns
 
@@ -86,9 +87,9 @@ class _Pictures:
     taken: set[str]
 
 
-def collect(root: Path, found: _Found, processes: int) -> Export:
+def collect(root: Path, found: _Found, reading: Reading) -> Export:
     """Parse every report and put its pictures to it; a report is a patient, as the data set tells no more."""
-    pictures, set_aside = _pictures(root, found, processes)
+    pictures, set_aside = _pictures(root, found, reading)
     # A DICOM file that was set aside by its header is there all the same: no report misses it.
     refused = {_number(Path(one.input_id).name) for one in set_aside}
     studies: list[Study] = []
@@ -116,7 +117,7 @@ def collect(root: Path, found: _Found, processes: int) -> Export:
     return Export(tuple(studies), tuple(set_aside), remarks=tuple(remarks))
 
 
-def _pictures(root: Path, found: _Found, processes: int) -> tuple[_Pictures, list[SetAside]]:
+def _pictures(root: Path, found: _Found, reading: Reading) -> tuple[_Pictures, list[SetAside]]:
     """One file a picture; copies, and files that their header refuses, are set aside."""
     views = _views(found.projections) if found.projections else {}
     chosen: dict[str, Path] = {}
@@ -126,7 +127,7 @@ def _pictures(root: Path, found: _Found, processes: int) -> tuple[_Pictures, lis
             kind = "dicom" if path.suffix.lower() == _DICOM else "picture"
             set_aside.append(SetAside(os.path.relpath(path, root), kind, Reason.DUPLICATE))
     dicom = [(os.path.relpath(path, root), path) for path in chosen.values() if path.suffix.lower() == _DICOM]
-    scanned, refused = scan_headers(dicom, processes)
+    scanned, refused = scan_data_set(dicom, reading)
     by_number, headers = {}, {}
     for number, path in chosen.items():
         name, told = os.path.relpath(path, root), views.get(number, "")

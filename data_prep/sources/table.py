@@ -21,7 +21,8 @@ from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAs
 from data_prep.ledger import Note, Reason
 from data_prep.link import LooseImage
 from data_prep.reports import is_empty
-from data_prep.scan_dicom import scan_headers
+from data_prep.scan import Reading
+from data_prep.scan_dicom import scan_data_set
 from data_prep.sources.cells import label_of, list_of, split_of, years_of
 from data_prep.sources.official_split import split_by_patient
 from data_prep.sources.opened import OpenedSource, fingerprint
@@ -94,8 +95,8 @@ class _Reading:
     """Rows whose picture is not there."""
 
 
-def collect(tables: list[Path], pictures: list[Path], root: Path, options: TableOptions, processes: int) -> Export:
-    """Put rows and pictures together; only headers of DICOM files take `processes`."""
+def collect(tables: list[Path], pictures: list[Path], root: Path, options: TableOptions, how: Reading) -> Export:
+    """Put rows and pictures together; only headers of DICOM files are read."""
     reading = _Reading(options, _by_relative_name(pictures, root))
     for table in tables:
         _read_table(table, "" if len(tables) == 1 else f"{table.name} ", reading)
@@ -106,7 +107,7 @@ def collect(tables: list[Path], pictures: list[Path], root: Path, options: Table
     reading.set_aside += [
         SetAside(f"image {os.path.relpath(path, root)}", _type(path), Reason.NOT_IN_TABLE) for path in unnamed
     ]
-    headers, refused = _scan(reading, processes)
+    headers, refused = _scan(reading, how)
     remarks = [f"{reading.num_rows} rows, {len(pictures)} picture files"]
     if options.partial:
         remarks.append(f"{reading.num_absent} rows whose picture is not there; they are no inputs")
@@ -133,9 +134,13 @@ def _read_table(table: Path, prefix: str, reading: _Reading) -> None:
     """Every row of a table into drafts; `prefix` tells rows of several tables apart."""
     options = reading.options
     pattern = re.compile(options.path_pattern) if options.path_pattern else None
-    identifying: tuple[str, ...] = ()
+    identifying: tuple[str, ...] | None = None
     for number, row in enumerate(read_rows(table, "SRC"), 1):
-        if number == 1:
+        if row is None:
+            reading.num_rows += 1
+            reading.set_aside.append(SetAside(f"{prefix}row {number}", "row", Reason.BROKEN_ROW))
+            continue
+        if identifying is None:
             _check_columns(row, options)
             identifying = _identifying_columns(row, options)
         told = _roles(row, options, pattern)
@@ -252,9 +257,9 @@ def _add_text(draft: _Draft, input_id: str, text: str, absent: bool, is_radiogra
         reading.set_aside.append(SetAside(input_id, "report", reason))
 
 
-def _scan(reading: _Reading, processes: int) -> tuple[dict[str, LooseImage], list[SetAside]]:
+def _scan(reading: _Reading, how: Reading) -> tuple[dict[str, LooseImage], list[SetAside]]:
     dicom = [image for draft in reading.drafts.values() for image in draft.images if image.type == "dicom"]
-    return scan_headers([(image.input_id, image.path) for image in dicom], processes)
+    return scan_data_set([(image.input_id, image.path) for image in dicom], how)
 
 
 def _splits(reading: _Reading) -> tuple[dict[str, str], list[str]]:

@@ -22,8 +22,8 @@ def _as_windows(error: UnicodeError) -> tuple[str, int]:
 register_error("cxrpt-windows", _as_windows)
 
 
-def read_rows(path: Path, option: str) -> Iterator[Row]:
-    """Rows of stripped texts by column; `option` is how messages name the table.
+def read_rows(path: Path, option: str) -> Iterator[Row | None]:
+    """Rows of stripped texts by column, None for one that does not fit the header; `option` is how messages name the table.
 
     Raises:
         InputError: there is no such file, it is no table, or its archive is cut off; never quotes a row.
@@ -32,18 +32,20 @@ def read_rows(path: Path, option: str) -> Iterator[Row]:
     if suffix not in (".jsonl", ".ndjson"):
         names, values = read_values(path, option)
         for row in values:
-            yield {name: row[place].strip() if place < len(row) else "" for place, name in enumerate(names) if name}
+            fits = len(row) >= len(names) and not any(row[len(names) :])
+            yield {name: row[place].strip() for place, name in enumerate(names) if name} if fits else None
         return
-    for number, line in enumerate(_lines(path, option), 1):
+    for line in _lines(path, option):
         if not line.strip():
             continue
         try:
             fields = json.loads(line)
         except json.JSONDecodeError:
             fields = None
-        if not isinstance(fields, dict):
-            raise InputError(f"{option} {path}, line {number}, is not a JSON object: one object a line")
-        yield {str(name): "" if value is None else str(value).strip() for name, value in fields.items()}
+        if isinstance(fields, dict):
+            yield {str(name): "" if value is None else str(value).strip() for name, value in fields.items()}
+        else:
+            yield None
 
 
 def read_values(path: Path, option: str) -> tuple[list[str], Iterator[list[str]]]:

@@ -52,7 +52,7 @@ def test_summary_adds_up_and_every_input_has_one_line(built):
     assert summary.found == 6 + 2 + 3 + 7
     lines = ledger(settings.folder)
     assert len(lines) == summary.found and len({line["input"] for line in lines}) == summary.found
-    assert summary.reasons == {"duplicate": 1, "empty_report": 1, "not_dicom": 1, "other_body_part": 1}
+    assert summary.reasons == {"duplicate": 1, "not_dicom": 1, "other_body_part": 1, "template_only_report": 1}
     assert {line["outcome"] for line in lines if line["reason"] == "not_dicom"} == {"failed"}
     on_disk = json.loads((settings.folder / "build.json").read_text())
     assert on_disk["found"] == summary.found and on_disk["splits"] == summary.splits

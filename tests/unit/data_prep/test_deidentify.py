@@ -175,6 +175,7 @@ def test_a_patient_in_a_sentence_is_a_trigger_only_before_what_identifies():
 
 
 def test_columns_that_the_user_names_and_columns_that_tell_nothing_are_removed(tmp_path):
+    from data_prep.scan import Reading
     from data_prep.sources.hospital import HospitalOptions, _read_reports
 
     text = "FINDINGS: Adelgunde Wolkenstein (PZID41001) clear lungs, born 04.03.1950. Ref Quirrelbach. acc ACZ1. Pneumonie?"
@@ -184,7 +185,7 @@ def test_columns_that_the_user_names_and_columns_that_tell_nothing_are_removed(t
         f'ACZ1,PZID41001,"Wolkenstein, Adelgunde",04.03.1950,F,2019-02-03,Quirrelbach,Pneumonie,"{text}"\n'
     )
     options = HospitalOptions(table, None, "Fallnummer", "Befund", "PatNr", "Datum")
-    ((report,), _) = _read_reports(options)
+    ((report,), _) = _read_reports(options, Reading())
     scrubbed = scrub(report.report.text, report.identifiers)
     for word in ("Wolkenstein", "Adelgunde", "PZID41001", "Quirrelbach", "ACZ1", "1950"):
         assert word not in scrubbed, scrubbed
@@ -192,10 +193,11 @@ def test_columns_that_the_user_names_and_columns_that_tell_nothing_are_removed(t
 
 
 def test_a_pdf_or_rtf_among_the_text_files_is_no_report(tmp_path):
+    from data_prep.scan import Reading
     from data_prep.sources.hospital import HospitalOptions, _read_reports
 
     (tmp_path / "A1.txt").write_text("FINDINGS: Clear.")
     (tmp_path / "A2.rtf").write_text("{\\rtf1\\ansi Clear.}")
     (tmp_path / "A3.pdf").write_text("%PDF-1.4 /Author (Xylander)")
-    reports, broken = _read_reports(HospitalOptions(tmp_path, None, None, None, None, None))
+    reports, broken = _read_reports(HospitalOptions(tmp_path, None, None, None, None, None), Reading())
     assert [report.study_number for report in reports] == ["A1"] and len(broken) == 2

@@ -13,6 +13,7 @@ from cxrpt.errors import InputError
 from data_prep.inputs import Export, Study
 from data_prep.ledger import Reason
 from data_prep.run import build
+from data_prep.scan import Reading
 from data_prep.sources.mimic_cxr import MimicOptions, open_source
 
 REPORT = "                                 FINAL REPORT\n EXAMINATION:  CHEST\n \n IMPRESSION:\n \n No change since ___.\n"
@@ -83,7 +84,7 @@ def tables(root: Path, packed: bool = True, without: tuple[str, ...] = ()) -> Pa
 
 
 def read(src: Path, **options: Path) -> Export:
-    return open_source(src, MimicOptions(**options)).collect(1)
+    return open_source(src, MimicOptions(**options)).collect(Reading())
 
 
 def by_study(export: Export) -> dict[str, Study]:

@@ -12,6 +12,7 @@ from cxrpt.errors import InputError
 from data_prep.inputs import Export
 from data_prep.ledger import Reason
 from data_prep.run import build
+from data_prep.scan import Reading
 from data_prep.sources.nih14 import FINDINGS, Nih14Options, open_source
 
 HEADERS = {
@@ -47,7 +48,7 @@ def with_lists(root: Path) -> Path:
 
 
 def read(src: Path, **options: Path) -> Export:
-    return open_source(src, Nih14Options(**options)).collect(1)
+    return open_source(src, Nih14Options(**options)).collect(Reading())
 
 
 def splits(export: Export) -> dict[str | None, int]:

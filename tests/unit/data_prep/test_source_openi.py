@@ -13,6 +13,7 @@ from cxrpt.errors import InputError
 from data_prep.inputs import Export
 from data_prep.ledger import Reason
 from data_prep.run import build
+from data_prep.scan import Reading
 from data_prep.sources.openi import open_source
 
 XML = """<?xml version="1.0" encoding="utf-8"?><eCitation><uId id="CXR{n}"/><MedlineCitation><Article><Abstract>
@@ -49,7 +50,7 @@ def archive(src: Path, path: Path) -> Path:
 
 
 def read(src: Path) -> Export:
-    return open_source(src).collect(1)
+    return open_source(src).collect(Reading())
 
 
 def test_openi(tmp_path):

@@ -18,6 +18,7 @@ from cxrpt.errors import InputError
 from data_prep.inputs import Export
 from data_prep.ledger import Note, Reason
 from data_prep.run import build
+from data_prep.scan import Reading
 from data_prep.sources.cells import label_of, list_of, split_of, years_of
 from data_prep.sources.table import open_source
 from data_prep.sources.table_options import TableOptions, read_options
@@ -27,7 +28,7 @@ CONFIGS = Path(__file__).parents[3] / "configs" / "prep"
 
 
 def read(src: Path, options: TableOptions) -> Export:
-    return open_source(src, options).collect(1)
+    return open_source(src, options).collect(Reading())
 
 
 def reasons(export: Export) -> list[str]:
@@ -109,15 +110,23 @@ def test_json_lines_and_a_yaml_of_columns(tmp_path):
 
 
 def test_rows_are_read_whatever_their_dress(tmp_path):
-    plain = 'name;note\r\nM\u00fcller;"one\r\ntwo"\r\n;\r\nShort\r\n'
+    plain = 'name;note\r\nM\u00fcller;"one\r\ntwo"\r\n;\r\nFull;\r\nShort\r\nToo;many;values\r\n'
     (tmp_path / "old.csv").write_bytes(plain.encode("cp1252"))
     (tmp_path / "new.csv").write_bytes(plain.encode("utf-8-sig"))
     (tmp_path / "new.csv.gz").write_bytes(gzip.compress(plain.encode()))
     (tmp_path / "new.tsv").write_text(plain.replace(";", "\t"))
     for name in ("old.csv", "new.csv", "new.csv.gz", "new.tsv"):
         rows = list(read_rows(tmp_path / name, "SRC"))
-        assert [row["name"] for row in rows] == ["M\u00fcller", "Short"] and rows[0]["note"] == "one\r\ntwo", name
-        assert rows[1]["note"] == "", name
+        assert [row["name"] for row in rows if row] == ["M\u00fcller", "Full"] and rows[0]["note"] == "one\r\ntwo", name
+        assert rows[1]["note"] == "" and rows[2:] == [None, None], name
+
+
+def test_a_row_that_does_not_fit_its_columns_is_accounted_for(tmp_path):
+    picture(tmp_path / "a.png", 1)
+    lines(tmp_path / "t.csv", "file,notes", "a.png,Clear lungs.", "b.png,Clear, and shifted.")
+    export = open_source(tmp_path / "t.csv", read_options("image=file,text=notes")).collect(Reading())
+    assert [(one.input_id, one.reason) for one in export.set_aside] == [("row 2", Reason.BROKEN_ROW)]
+    assert [study.report.text for study in export.studies] == ["Clear lungs."]
 
 
 @pytest.mark.parametrize("cut", [True, False])

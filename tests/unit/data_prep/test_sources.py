@@ -15,6 +15,7 @@ from data_prep.inputs import ImageInput, ReportInput, years_as_allowed
 from data_prep.ledger import Reason
 from data_prep.link import LooseImage, LooseReport, link
 from data_prep.run import build
+from data_prep.scan_dicom import header_age
 from data_prep.sources import hospital
 
 
@@ -135,4 +136,4 @@ def test_ages(age, expected):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         header.PatientAge, header.PatientBirthDate = age, "19500102"
-    assert years_as_allowed(hospital.header_age(header, datetime.date(2020, 3, 5))) == expected
+    assert years_as_allowed(header_age(header, datetime.date(2020, 3, 5))) == expected
