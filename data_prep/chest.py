@@ -29,7 +29,6 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _CHEST_CODES = frozenset(
     {"T-D3000", "51185008", "816094009", "302551006", "43799004", "T-28000", "39607008"}  # chest, thoracic cavity, lung
 )
-_BODY = ("BodyPartExamined",)
 _SERIES = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription", "PerformedProcedureStepDescription")
 _STUDY = ("StudyDescription", "RequestedProcedureDescription")
 

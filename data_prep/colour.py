@@ -16,7 +16,7 @@ def is_true_colour(few: np.ndarray, is_ybr: bool) -> bool:
     """Whether the pixels (n, m, 3) differ in hue over much of the picture.
 
     A radiograph photographed from a blue film is blue everywhere: what counts is a pixel's hue beside the mean hue of its
-    brightness, so that a tone does not count and a coloured measurement line counts by its few pixels. Of 150 real pictures
+    brightness, so that a tone does not count and a coloured measurement line counts by its few pixels. Of 148 real pictures
     (covid-chestxray, two of them blue all over) none is taken for true colour.
     """
     pixels = few.reshape(-1, 3).astype(np.float32)

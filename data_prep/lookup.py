@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-SAMPLE_PIXELS = 200_000
+SAMPLE_PIXELS = 60_000
 _BLOCK_ROWS = 64
 
 

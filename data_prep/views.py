@@ -40,21 +40,21 @@ _CODES = {
 def header_view(header: Dataset) -> str:
     """From the view's own tags, else from the descriptions, else from the direction of the rows.
 
-    A view that is named and is none of the three (oblique, decubitus) is UNKNOWN, whatever the descriptions say.
+    A view of its own tags that is none of the three (oblique, decubitus, an unknown word) is UNKNOWN, whatever the
+    descriptions say.
     """
-    codes = items(header, "ViewCodeSequence")
-    sources = [
-        text(header, "ViewPosition"),
-        *(f"{text(item, 'CodeValue')} {text(item, 'CodeMeaning')}" for item in codes),
+    position = text(header, "ViewPosition")
+    own = [position, *(f"{text(item, 'CodeValue')} {text(item, 'CodeMeaning')}" for item in items(header, "ViewCodeSequence"))]
+    descriptions = [
         f"{text(header, 'SeriesDescription')} {text(header, 'ProtocolName')}",
         text(header, "AcquisitionDeviceProcessingDescription"),
     ]
-    for written in sources:
+    for written in own if any(letter.isalpha() for letter in position) else [*own, *descriptions]:
         words = plain(written)
         view = next((view for code, view in _CODES.items() if code in words.split()), "") or _view_of(words)
         if view:
             return view
-    across = "".join(value.strip().upper()[:1] for value in texts(header, "PatientOrientation"))
+    across = "" if position else "".join(value.strip().upper()[:1] for value in texts(header, "PatientOrientation"))
     return "LATERAL" if across in ("AF", "PF") else "UNKNOWN"
 
 

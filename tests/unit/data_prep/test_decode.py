@@ -99,7 +99,8 @@ def test_fragments_are_joined_whatever_the_offset_table_says(tmp_path, table, nu
     assert np.array_equal(decoded(tmp_path / "j2k")[0], made_pixels.phantom())
 
 
-def test_several_frames_are_seen_whatever_the_header_says(tmp_path):
+@pytest.mark.parametrize("has_table", [False, True])
+def test_several_frames_are_seen_whatever_the_header_says(tmp_path, has_table):
     dataset = made.dicom(tmp_path / "native", 1)
     dataset.PixelData = dataset.PixelData * 2
     dataset.save_as(tmp_path / "native")
@@ -110,7 +111,7 @@ def test_several_frames_are_seen_whatever_the_header_says(tmp_path):
     ):
         dataset = pydicom.dcmread(made_pixels.write(tmp_path / name, kind))
         frame = next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
-        made_pixels.encapsulated(dataset, tmp_path / name, [frame, frame], syntax)
+        made_pixels.encapsulated(dataset, tmp_path / name, [frame, frame], syntax, has_bot=has_table)
     for name in ("native", "j2k", "rle", "jpeg"):
         assert reason_of(tmp_path / name) == Reason.MULTI_FRAME
 

@@ -98,7 +98,17 @@ def test_a_run_length_frame_that_expands_beyond_its_picture(tmp_path):
     assert outcome(read_picture, tmp_path / "rle") == Reason.CANNOT_DECODE
 
 
-def test_codestreams_that_contradict_their_header(tmp_path):
+@pytest.fixture
+def no_codec(monkeypatch):
+    """Decoders that must not be reached."""
+
+    def reached(*_: object, **__: object) -> None:
+        raise AssertionError("a decoder was started")
+
+    monkeypatch.setattr("data_prep.decode._run_decoder", reached)
+
+
+def test_codestreams_that_contradict_their_header(tmp_path, no_codec):
     dataset = pydicom.dcmread(made_pixels.write(tmp_path / "jpeg", "jpeg"))
     frame = cv2.imencode(".jpg", np.zeros((2000, 3000), np.uint8))[1].tobytes()
     made_pixels.encapsulated(dataset, tmp_path / "jpeg", [frame], JPEGBaseline8Bit)
@@ -115,7 +125,7 @@ def test_codestreams_that_contradict_their_header(tmp_path):
         assert outcome(read_picture, path) == Reason.CANNOT_DECODE
 
 
-def test_tiles_without_number(tmp_path):
+def test_tiles_without_number(tmp_path, no_codec):
     path = made_pixels.write(tmp_path / "j2k", "j2k", made.phantom(1, (600, 500)))
     data = bytearray(path.read_bytes())
     struct.pack_into(">LL", data, data.rindex(b"\xff\x4f\xff\x51") + 24, 1, 1)
