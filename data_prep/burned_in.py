@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from data_prep.reduce import halved
+
 _MAX_SIDE = 1536
 _TILE = 16
 _STEP = 28
@@ -57,7 +59,9 @@ def shows_text(pixels: np.ndarray) -> bool:
 
 def line_lengths(pixels: np.ndarray) -> list[int]:
     """About how many characters each line holds that looks like writing."""
-    picture = _halved(pixels)
+    picture = pixels
+    while max(picture.shape) > _MAX_SIDE:
+        picture = halved(picture)
     lengths = []
     for rows, columns in _texty_regions(picture):
         region = picture[rows, columns]
@@ -68,15 +72,6 @@ def line_lengths(pixels: np.ndarray) -> list[int]:
         readings = [_lines(scaled, tone) for scaled in scales for tone in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]
         lengths += max(readings, key=sum)
     return lengths
-
-
-def _halved(picture: np.ndarray) -> np.ndarray:
-    """Halved until its long side fits; halving is several times faster than other factors."""
-    while max(picture.shape) > _MAX_SIDE:
-        height, width = picture.shape
-        even = np.ascontiguousarray(picture[: height & ~1, : width & ~1])
-        picture = cv2.resize(even, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    return picture
 
 
 def _texty_regions(picture: np.ndarray) -> list[tuple[slice, slice]]:

@@ -26,6 +26,7 @@ from data_prep.ledger import Reason, outcome_of
 from data_prep.near_copies import perceptual_hash
 from data_prep.read_dicom import Refused, read_picture
 from data_prep.read_image import read_image
+from data_prep.reduce import shrink
 from data_prep.report_kinds import reason_against
 from data_prep.reports import find_sections
 from data_prep.workers import item_limits
@@ -167,16 +168,6 @@ def _convert_report(task: ReportTask) -> tuple[Done, bytes]:
     if (reason := reason_against(text)) is not None:
         raise Refused(reason)
     return Done(task.input, sections=find_sections(text), num_words=len(text.split())), text.encode()
-
-
-def shrink(pixels: np.ndarray, store_size: int) -> np.ndarray:
-    """The picture (height, width) with its short side at `store_size`; a smaller one as it is."""
-    height, width = pixels.shape
-    short = min(height, width)
-    if short <= store_size:
-        return pixels
-    size = (max(store_size, round(width * store_size / short)), max(store_size, round(height * store_size / short)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
 
 
 def encode(pixels: np.ndarray, image_format: str) -> bytes:

@@ -6,11 +6,11 @@
 Nothing that pydicom or a codec says leaves: their messages quote header values.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import xxhash
 from pydicom.dataset import Dataset, FileDataset
 
 from data_prep.decode import decode, pixel_layout
@@ -46,8 +46,12 @@ class Picture:
 
 
 def digest_of(stored: np.ndarray) -> str:
-    """32 hexadecimal digits of shape, type and values (BLAKE2b)."""
-    digest = hashlib.blake2b(repr((stored.shape, stored.dtype.str)).encode(), digest_size=16)
+    """32 hexadecimal digits of shape, type and values.
+
+    XXH3 with 128 bits: no secret, but equal only where the values are, at the speed of memory (BLAKE2b took 11 ms of the 29
+    that an uncompressed radiograph takes in all).
+    """
+    digest = xxhash.xxh3_128(repr((stored.shape, stored.dtype.str)).encode())
     digest.update(np.ascontiguousarray(stored).data)
     return digest.hexdigest()
 
