@@ -113,17 +113,18 @@ class Converter:
                 result = replace(result, offset=len(data), size_bytes=len(content), crc32=zlib.crc32(content))
                 data += content
             done.append(result)
-        write_file(self.spool / f"part-{number:06d}.bin", bytes(data))
+        # Not forced to the disk: what a power cut spoils is found by its checksum, and made again.
+        write_file(self.spool / f"part-{number:06d}.bin", bytes(data), durably=False)
         lines = json.dumps([asdict(one) for one in done]).encode()
-        write_file(self.spool / f"part-{number:06d}.json", lines)
+        write_file(self.spool / f"part-{number:06d}.json", lines, durably=False)
         return Counter(outcome_of(one.reason) for one in done)
 
 
 def read_part(spool: Path, number: int) -> list[Done] | None:
-    """What part `number` holds; None where it was never finished."""
+    """What part `number` holds; None where it was never finished, or is not whole."""
     try:
         lines = json.loads((spool / f"part-{number:06d}.json").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
     done = []
     for line in lines:
@@ -134,6 +135,15 @@ def read_part(spool: Path, number: int) -> list[Done] | None:
         line["sections"] = {title: (start, end) for title, (start, end) in line["sections"].items()}
         done.append(Done(**{**line, "part": number}))
     return done
+
+
+def is_whole(spool: Path, number: int, part: Sequence[Done]) -> bool:
+    """Whether the bytes of a part are those that were written to it."""
+    try:
+        data = memoryview((spool / f"part-{number:06d}.bin").read_bytes())
+    except FileNotFoundError:
+        return False
+    return all(zlib.crc32(data[one.offset : one.offset + one.size_bytes]) == one.crc32 for one in part)
 
 
 def convert(task: Task, encoding: Encoding) -> tuple[Done, bytes]:
@@ -150,17 +160,17 @@ def convert(task: Task, encoding: Encoding) -> tuple[Done, bytes]:
 def _convert_image(task: ImageTask, encoding: Encoding) -> tuple[Done, bytes]:
     picture = read_picture(task.path) if task.type == "dicom" else read_image(task.path)
     pixels = np.bitwise_not(picture.pixels) if task.inverted else picture.pixels
-    judged = judge_picture(pixels, task.by_content)
+    judged = judge_picture(pixels, task.by_content, encoding.store_size)
     height, width = pixels.shape
     done = Done(
         task.input,
         digest=picture.digest,
-        phash=perceptual_hash(judged.cropped).hex(),
+        phash=perceptual_hash(judged.pixels).hex(),
         size=(width, height),
         crop=judged.crop,
         notes=tuple(str(note) for note in (*picture.notes, *judged.notes)),
     )
-    return done, encode(shrink(judged.cropped, encoding.store_size), encoding.image_format)
+    return done, encode(shrink(judged.pixels, encoding.store_size), encoding.image_format)
 
 
 def _convert_report(task: ReportTask) -> tuple[Done, bytes]:

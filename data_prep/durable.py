@@ -15,24 +15,29 @@ _TEMPORARY = ".tmp"
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, mode: int = FILE_MODE) -> Iterator[IO[bytes]]:
-    """A file to write to, which gets its name when the block has ended without an exception."""
+def whole_file(path: Path, mode: int = FILE_MODE, durably: bool = True) -> Iterator[IO[bytes]]:
+    """A file to write to, which gets its name when the block has ended without an exception.
+
+    Unless `durably`, a loss of power may leave a part of it under its name; a kill never does.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_TEMPORARY}")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durably:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if durably:
+        _sync_folder(path.parent)
 
 
-def write_file(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
+def write_file(path: Path, content: bytes, mode: int = FILE_MODE, durably: bool = True) -> None:
     """Write a small file whole or not at all."""
-    with whole_file(path, mode) as file:
+    with whole_file(path, mode, durably) as file:
         file.write(content)
 
 

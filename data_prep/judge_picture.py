@@ -1,6 +1,6 @@
 """What the picture itself says, beyond its tags: which way round it is, whether it is a chest, writing in it, its borders.
 
-Picture ─ polarity ─ chest? (only where no tag told) ─ burned-in text? ─ borders ─► Judged, or Refused
+    pixels ─ halved to 1536 at most ─ polarity ─ chest? (where no tag told) ─ burned-in text? ─ borders ─► Judged, or Refused
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,11 @@ from data_prep.chest import looks_like_chest
 from data_prep.collimation import Box, find_box
 from data_prep.ledger import Note, Reason
 from data_prep.polarity import Polarity, judge
+from data_prep.reduce import halved
 from data_prep.refused import Refused
+
+_MAX_SIDE = 1536
+"""Pixels; nothing that is judged here shows in more of them, and each look at a whole radiograph costs milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -20,39 +24,43 @@ class Judged:
     """A picture that may be kept."""
 
     pixels: np.ndarray
-    """uint8 (height, width), bright = dense, borders and all."""
+    """uint8 (height, width), bright = dense, without its borders; halved as often as leaves its short side long enough."""
     crop: Box | None
+    """In pixels of the picture as it came."""
     notes: tuple[Note, ...]
 
-    @property
-    def cropped(self) -> np.ndarray:
-        """Without its borders."""
-        if self.crop is None:
-            return self.pixels
-        left, top, right, bottom = self.crop
-        return self.pixels[top:bottom, left:right]
 
-
-def judge_picture(pixels: np.ndarray, by_content: bool) -> Judged:
+def judge_picture(pixels: np.ndarray, by_content: bool, least_side: int) -> Judged:
     """Judge an upright picture (height, width), uint8; `by_content`: no tag told that it is a chest.
+
+    `least_side` is the short side, pixels, that must be left of a larger picture.
 
     Raises:
         Refused: it is not surely a chest, neither surely right nor surely inverted, or carries writing.
     """
+    reduced, factor = pixels, 1
+    while max(reduced.shape) > _MAX_SIDE:
+        reduced, factor = halved(reduced), 2 * factor
     notes = []
-    polarity = judge(pixels)
+    polarity = judge(reduced)
     if polarity is Polarity.INVERTED:
-        pixels = np.bitwise_not(pixels)
+        reduced = np.bitwise_not(reduced)
         notes.append(Note.POLARITY_BY_IMAGE)
     if by_content:
-        if not looks_like_chest(pixels):
+        if not looks_like_chest(reduced):
             raise Refused(Reason.NOT_SURELY_CHEST)
         notes.append(Note.CHEST_BY_CONTENT)
     if polarity is Polarity.DOUBTFUL:
         raise Refused(Reason.DOUBTFUL_POLARITY)
-    if shows_text(pixels):
+    if shows_text(reduced):
         raise Refused(Reason.BURNED_IN_TEXT)
-    crop = find_box(pixels)
-    if crop is not None:
+    box = find_box(reduced)
+    left, top, right, bottom = box or (0, 0, *reduced.shape[::-1])
+    kept = reduced[top:bottom, left:right]
+    if box is not None:
         notes.append(Note.CROPPED)
-    return Judged(pixels, crop, tuple(notes))
+    crop = None if box is None else (left * factor, top * factor, right * factor, bottom * factor)
+    if factor > 1 and min(kept.shape) < least_side:
+        whole = np.bitwise_not(pixels) if polarity is Polarity.INVERTED else pixels
+        kept = whole if crop is None else whole[crop[1] : crop[3], crop[0] : crop[2]]
+    return Judged(kept, crop, tuple(notes))

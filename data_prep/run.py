@@ -32,7 +32,7 @@ from data_prep.build_folder import (
     locked,
 )  # fmt: skip
 from data_prep.compose import Composition, compose
-from data_prep.convert import Converter, Done, Encoding, ImageTask, ReportTask, Task, read_part
+from data_prep.convert import Converter, Done, Encoding, ImageTask, ReportTask, Task, is_whole, read_part
 from data_prep.durable import remove_remains, write_file
 from data_prep.inputs import Export
 from data_prep.ledger import LedgerCounts, Reason, count_lines, ledger_text, outcome_of
@@ -48,7 +48,7 @@ from data_prep.time_outs import add_time_outs, read_time_outs
 from data_prep.workers import run_chunks
 from data_prep.write_shards import shard_name
 
-CHUNK = 64
+LEAST_IN_CHUNK, MOST_IN_CHUNK = 4, 64
 """Inputs of a part: a kill costs at most this many a process."""
 
 
@@ -146,13 +146,15 @@ def _tasks(export: Export, pseudonyms: Pseudonyms) -> list[Task]:
 
 def _convert_all(settings: BuildSettings, tasks: list[Task], work: Path, console: Console) -> dict[str, Done]:
     """What became of every task, by the keyed hash of the input; finished parts are taken as they are."""
-    chunks = [(number, tasks[start : start + CHUNK]) for number, start in enumerate(range(0, len(tasks), CHUNK))]
+    # Small builds in small parts, so that the processes end together.
+    size = min(MOST_IN_CHUNK, max(LEAST_IN_CHUNK, len(tasks) // 128))
+    chunks = [(number, tasks[start : start + size]) for number, start in enumerate(range(0, len(tasks), size))]
     known = read_time_outs(settings.time_outs, settings.file_seconds)
     converter = Converter(work, Encoding(settings.store_size, settings.image_format), settings.file_seconds, known)
     finished: dict[int, list[Done]] = {}
     for number, items in chunks:
         part = read_part(work, number)
-        if part is not None and [one.input for one in part] == [task.input for task in items]:
+        if part is not None and [one.input for one in part] == [task.input for task in items] and is_whole(work, number, part):
             finished[number] = part
     earlier = Counter(outcome_of(one.reason) for part in finished.values() for one in part)
     with BuildProgress(console, "converting", len(tasks), earlier) as progress:

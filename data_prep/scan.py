@@ -39,7 +39,8 @@ class ScanSpool:
         try:
             # Ours, from a folder that nobody else may write to.
             kept, found = pickle.loads(self.path(what, number).read_bytes())
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
+        except (OSError, EOFError, ValueError, IndexError, pickle.UnpicklingError):
+            # Not there, or cut off by a loss of power.
             return None
         return found if kept == num_items else None
 
@@ -69,7 +70,7 @@ class _Kept(Generic[Item, Found]):
     def __call__(self, number: int, items: Sequence[Item], spoiled: Mapping[int, Reason]) -> list[Found]:
         found = self.scan(items, spoiled)
         if self.spool is not None:
-            write_file(self.spool.path(self.what, number), pickle.dumps((len(items), found)), mode=0o600)
+            write_file(self.spool.path(self.what, number), pickle.dumps((len(items), found)), mode=0o600, durably=False)
         return found
 
 

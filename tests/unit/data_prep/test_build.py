@@ -195,7 +195,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(built, tmp_path):
         from pathlib import Path
         import data_prep.run as run
         from made_exports import settings
-        run.CHUNK = 2
+        run.LEAST_IN_CHUNK = 2
         def slowly(*arguments):
             for number, result in real(*arguments):
                 yield number, result
