@@ -1,6 +1,6 @@
 """What the picture itself says, beyond its tags: which way round it is, whether it is a chest, writing in it, its borders.
 
-    pixels ─ halved to 1536 at most ─ polarity ─ chest? (where no tag told) ─ burned-in text? ─ borders ─► Judged, or Refused
+pixels ─ halved to 1536 at most ─ polarity ─ chest? (where no tag told) ─ burned-in text? ─ borders ─► Judged, or Refused
 """
 
 from dataclasses import dataclass

@@ -23,6 +23,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessPool
+from threadpoolctl import threadpool_limits
 
 from data_prep.ledger import Reason
 
@@ -134,6 +135,7 @@ def _start_worker() -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    threadpool_limits(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     nothing = os.open(os.devnull, os.O_WRONLY)
