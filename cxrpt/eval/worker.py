@@ -18,7 +18,7 @@ from typing import Any
 
 import cv2
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from cxrpt.checkpoint.export import Exported, load_exported
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
