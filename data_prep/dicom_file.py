@@ -8,6 +8,7 @@ pydicom believes lengths: it asks for as many bytes as an element claims, and in
 import contextlib
 import logging
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -35,8 +36,9 @@ _LOGGERS = ("pydicom", "pylibjpeg", "libjpeg", "openjpeg", "rle", "PIL")
 class BoundedFile:
     """What pydicom needs of a file. `is_cut_off` tells whether an element reached over the file's end."""
 
-    def __init__(self, file: BinaryIO, size: int, budget: int):
+    def __init__(self, file: BinaryIO, size: int, budget: int, with_pixels: bool):
         self._file = file
+        self._with_pixels = with_pixels
         self._size = size
         self._left = budget
         self._reads_left = MAX_READS
@@ -62,9 +64,7 @@ class BoundedFile:
             raise Refused(Reason.BROKEN_HEADER)
         data = self._file.read(wanted)
         self._place += len(data)
-        if inflates:
-            _check_inflated_size(data)
-        return data
+        return _stored(data, self._with_pixels) if inflates else data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """As a file's; a place beyond the end is the end."""
@@ -77,14 +77,26 @@ class BoundedFile:
         return self._place
 
 
-def _check_inflated_size(data: bytes) -> None:
-    """Inflate once piece by piece, keeping nothing: pydicom inflates at one go."""
-    inflater, size, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, data
+def _stored(data: bytes, with_pixels: bool) -> bytes:
+    """A deflated dataset inflated within bounds, and wrapped so that pydicom, which inflates without any, finds it as it was.
+
+    Without pixels, no more is inflated than holds the header: deflated data sets are always explicit and little endian.
+    """
+    inflater, wrapper = zlib.decompressobj(-zlib.MAX_WBITS), zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
+    size, rest, pieces = 0, data, []
     while rest and not inflater.eof:
-        size += len(inflater.decompress(rest, 2**20))
+        piece = inflater.decompress(rest, 2**20)
         rest = inflater.unconsumed_tail
+        size += len(piece)
         if size > MAX_FILE_BYTES:
             raise Refused(Reason.ABSURD_SIZE)
+        pieces.append(wrapper.compress(piece))
+        if not with_pixels and _PIXEL_TAG.search(piece):
+            break
+    return b"".join([*pieces, wrapper.flush()])
+
+
+_PIXEL_TAG = re.compile(rb"\xe0\x7f[\x08\x09\x10]\x00O[BWFD]")
 
 
 def load(path: Path, with_pixels: bool) -> tuple[FileDataset, bool]:
@@ -104,7 +116,7 @@ def load(path: Path, with_pixels: bool) -> tuple[FileDataset, bool]:
             if with_pixels and size > MAX_FILE_BYTES:
                 raise Refused(Reason.ABSURD_SIZE)
             file.seek(0)
-            bounded = BoundedFile(file, size, 2 * MAX_FILE_BYTES if with_pixels else MAX_HEADER_BYTES)
+            bounded = BoundedFile(file, size, 2 * MAX_FILE_BYTES if with_pixels else MAX_HEADER_BYTES, with_pixels)
             dataset = pydicom.dcmread(bounded, stop_before_pixels=not with_pixels, force=not is_dicom)
             # The dataset would keep the file, and its copy of an inflated one, for as long as it lives.
             dataset.buffer = None
