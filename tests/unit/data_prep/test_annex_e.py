@@ -12,9 +12,11 @@ from rich.console import Console
 
 from cxrpt.errors import InputError
 from data_prep.identifiers import header_identifiers, kind_of
+from data_prep.inspect.page import inspect_page
 from data_prep.read_dicom import read_header
 from data_prep.run import build
 from data_prep.train_tokenizer import train_tokenizer
+from data_prep.verify import verify_shards
 
 ATTRIBUTES = canaries.read_annex_e()
 
@@ -92,6 +94,13 @@ def test_a_tokenizer_of_these_shards_holds_no_canary(built, tmp_path):
     train_tokenizer([settings.folder], tmp_path / "tokenizer.model", vocab_size=400, min_patients=1)
     assert canaries.leaks_below(tmp_path, export.needles) == {}
     assert canaries.leaks((tmp_path / "tokenizer.model").read_bytes(), ("qxcanary", "canary")) == []
+
+
+def test_neither_the_page_nor_the_findings_about_the_shards_hold_a_canary(built):
+    export, settings, _, _ = built
+    page = inspect_page(settings.out, samples=48, members=1000, seed=0)
+    assert page.count("___") >= 12 and canaries.leaks(page.encode(), export.needles) == []
+    assert canaries.leaks(repr(list(verify_shards(settings.out))).encode(), export.needles) == []
 
 
 def test_a_build_with_too_many_failures_names_no_canary(tmp_path, capfd):
