@@ -155,6 +155,8 @@ def _read_text(input_id: str, path: Path, content: bytes, columns: ReportColumns
     table = parse_table(text, suffix) if _may_be_table(text, suffix) else None
     told = _find_columns(table, columns) if table is not None else None
     if table is not None and told is not None:
+        if not table.rows and not table.broken:
+            raise Refused(Reason.EMPTY_REPORT)
         return list(_rows(table, told, f"{input_id}//"))
     if suffix in (".csv", ".tsv", ".json", ".jsonl", ".ndjson"):
         raise Refused(Reason.BROKEN_REPORT)

@@ -38,6 +38,7 @@ CHUNKS_A_WORKER = 64
 CLOCK_FACTOR = 20
 """Seconds on the clock for each second of processor time that an item may use."""
 _TRIES_OF_A_CHUNK = 3
+_ended_pools: list[ProcessPool] = []
 
 
 def run_chunks(
@@ -120,6 +121,8 @@ def _pool(processes: int) -> Iterator[ProcessPool]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["data_prep.convert"])
     pool = ProcessPool(max(1, processes), CHUNKS_A_WORKER, initializer=_start_worker, context=context)
+    # A worker that is replaced as the pool ends still looks for its locks, and would complain on stderr if they were gone.
+    _ended_pools.append(pool)
     try:
         yield pool
         pool.close()

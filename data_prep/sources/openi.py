@@ -100,7 +100,8 @@ def collect(root: Path, found: _Found, reading: Reading) -> Export:
             continue
         try:
             document = fromstring(content)
-        except (ParseError, DefusedXmlException, ValueError):
+        except (ParseError, DefusedXmlException, ValueError, LookupError):
+            # The last is an encoding that there is not.
             set_aside.append(SetAside(input_id, "report", Reason.BROKEN_REPORT))
             continue
         numbers = dict.fromkeys(_number(one.get("id", "")) for one in document.iter("parentImage"))

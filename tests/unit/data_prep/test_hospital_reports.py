@@ -243,3 +243,9 @@ def test_the_field_of_the_accession_number_can_be_named(tmp_path):
     ((report,), _) = _read_reports(HospitalOptions(reports=tmp_path, accession_fields=("OBR-3",)), Reading())
     assert report.study_number == "FILLER9" and not report.other_numbers
     assert scrub(report.report.text, report.identifiers) == "IMPRESSION: Clear. Order ___."
+
+
+def test_a_table_without_rows_is_an_empty_report(tmp_path):
+    (tmp_path / "a.csv").write_text("accession_number,report\n")
+    _, ((one),) = read_reports(tmp_path, ReportColumns(), Reading())
+    assert (one.input_id, one.reason) == ("report//a.csv", Reason.EMPTY_REPORT)

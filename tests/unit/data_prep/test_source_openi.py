@@ -140,3 +140,9 @@ def test_the_public_reports_come_through(real_data, tmp_path):
     assert read(real_data / "openi").studies == export.studies
     summary = build(made.settings(src, tmp_path / "out", "openi"))
     assert summary.kept == 2588 and summary.reasons["empty_report"] == 20 and summary.failed == 0
+
+
+def test_a_report_in_an_encoding_that_there_is_not(tmp_path):
+    (tmp_path / "1.xml").write_text('<?xml version="1.0" encoding="utfm8"?><eCitation/>')
+    export = open_source(tmp_path).collect(Reading())
+    assert [(one.type, one.reason) for one in export.set_aside] == [("report", Reason.BROKEN_REPORT)]
