@@ -2,7 +2,7 @@
 
     CXRPT_REAL_DATA=<folder of public samples> python benchmarks/image_checks.py [--fit polarity]
 
-`--fit polarity` prints the weights of data_prep/polarity.py instead. The last line is one JSON list.
+`--fit polarity` prints the weights of data_prep/pictures/polarity.py instead. The last line is one JSON list.
 """
 
 import argparse
@@ -21,10 +21,10 @@ from PIL import Image, ImageDraw, ImageFont
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
-from data_prep import burned_in, polarity
-from data_prep.near_copies import NEAR_DISTANCE, find_near, perceptual_hash
-from data_prep.polarity import PLACES, Polarity
-from data_prep.read_image import read_image
+from data_prep.pictures import burned_in, polarity
+from data_prep.pictures.near_copies import NEAR_DISTANCE, find_near, perceptual_hash
+from data_prep.pictures.polarity import PLACES, Polarity
+from data_prep.pictures.read_image import read_image
 from data_prep.synthetic.anatomy import draw_anatomy
 from data_prep.synthetic.exposure import draw_exposure, expose
 from data_prep.synthetic.frontal import draw_frontal

@@ -28,8 +28,8 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 from rich.console import Console
 
-from data_prep.run import build
-from data_prep.settings import BuildSettings
+from data_prep.build.run import build
+from data_prep.build.settings import BuildSettings
 from data_prep.synthetic import make_hospital
 
 STORE_SIZE = 512

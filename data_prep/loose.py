@@ -2,11 +2,22 @@
 
 import datetime
 from dataclasses import dataclass
+from enum import StrEnum
 
-from data_prep.found_report import ReportStatus
 from data_prep.inputs import Identifiers, ImageInput, ReportInput
 
 NOBODY = Identifiers()
+
+
+class ReportStatus(StrEnum):
+    """How final a report is, as its sender says; UNKNOWN where nobody does."""
+
+    UNKNOWN = ""
+    PRELIMINARY = "preliminary"
+    FINAL = "final"
+    CORRECTED = "corrected"
+    WITHDRAWN = "withdrawn"
+    """The message takes back what was sent before."""
 
 
 @dataclass(frozen=True, slots=True)

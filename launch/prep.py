@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from data_prep.build_folder import BuildSummary
-from data_prep.path_map import explain
-from data_prep.read_hl7 import ACCESSION_FIELDS, accession_fields_of
-from data_prep.run import build, census
-from data_prep.settings import BuildSettings, parse_split
+from data_prep.build.build_folder import BuildSummary
+from data_prep.build.path_map import explain
+from data_prep.build.run import build, census
+from data_prep.build.settings import BuildSettings, parse_split
+from data_prep.reports.read_hl7 import ACCESSION_FIELDS, accession_fields_of
 from data_prep.sources.hospital import HospitalOptions, find_labels, find_reports
 from data_prep.sources.mimic_cxr import MimicOptions
 from data_prep.sources.nih14 import Nih14Options

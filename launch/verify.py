@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cxrpt.errors import InputError
-from data_prep.verify import ShardCheck, verify_shards
+from data_prep.checks.verify import ShardCheck, verify_shards
 from launch.prep import PROCESSES
 from launch.summary import wide_console
 

@@ -15,7 +15,7 @@ from cxrpt.data.manifest import MANIFEST_NAME, Manifest, read_manifest
 from cxrpt.data.sample import SPLITS
 from cxrpt.data.shards import INDEX_DTYPE
 from cxrpt.errors import InputError
-from data_prep.shard_members import DamageError, read_index
+from data_prep.checks.shard_members import DamageError, read_index
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from cxrpt.data.sample import Kind
 from data_prep.inspect.census import SplitCensus
 from data_prep.inspect.opened import Member, read_rows
-from data_prep.near_copies import NEAR_DISTANCE, find_near
+from data_prep.pictures.near_copies import NEAR_DISTANCE, find_near
 
 PAIRS_OPENED = 2000
 """Pairs of each sort of place whose patients are compared; of more than these, a seeded sample."""

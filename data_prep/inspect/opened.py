@@ -15,10 +15,7 @@ import cv2
 import numpy as np
 
 from cxrpt.data.sample import DEID_TOKEN, Kind, SampleMeta
-from data_prep.deidentify import scrub
-from data_prep.inputs import Identifiers
-from data_prep.inspect.census import SplitCensus
-from data_prep.shard_members import (
+from data_prep.checks.shard_members import (
     DamageError,
     check_sample,
     decode_picture,
@@ -29,6 +26,9 @@ from data_prep.shard_members import (
     read_member,
     sample_key,
 )
+from data_prep.inputs import Identifiers
+from data_prep.inspect.census import SplitCensus
+from data_prep.privacy.deidentify import scrub
 
 LOOKED_AT = 1000
 """Samples of a split whose picture is decoded and whose text is scrubbed once more to see whether anything is left."""

@@ -12,16 +12,16 @@ from functools import partial
 from pathlib import Path
 
 from cxrpt.errors import InputError
-from data_prep.export_files import ExportFiles, find_files
-from data_prep.hospital_reports import ReportColumns, read_reports
+from data_prep.files.export_files import ExportFiles, find_files
+from data_prep.files.tables import read_labels
 from data_prep.inputs import Export, SetAside
-from data_prep.link import link
+from data_prep.linking.link import link
+from data_prep.linking.scan_dicom import SCAN_CHUNK, scan_headers
+from data_prep.linking.shared_images import SharedImages
 from data_prep.loose import LooseImage, LooseReport
-from data_prep.read_hl7 import ACCESSION_FIELDS
-from data_prep.scan import Reading, scan_files
-from data_prep.scan_dicom import SCAN_CHUNK, scan_headers
-from data_prep.shared_images import SharedImages
-from data_prep.tables import read_labels
+from data_prep.processes.scan import Reading, scan_files
+from data_prep.reports.hospital_reports import ReportColumns, read_reports
+from data_prep.reports.read_hl7 import ACCESSION_FIELDS
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,18 @@ from functools import partial
 from pathlib import Path
 
 from cxrpt.errors import InputError
-from data_prep.chest import normalise_view
-from data_prep.identifiers import parse_date
+from data_prep.files.table_rows import pick_columns, read_values
+from data_prep.files.tables import decode_text
 from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAside, Study
 from data_prep.ledger import Reason
-from data_prep.link import LooseImage
-from data_prep.scan import Reading
-from data_prep.scan_dicom import scan_data_set
+from data_prep.linking.link import LooseImage
+from data_prep.linking.scan_dicom import scan_data_set
+from data_prep.pictures.chest import normalise_view
+from data_prep.privacy.identifiers import parse_date
+from data_prep.processes.scan import Reading
 from data_prep.sources.cells import label_of, split_of
 from data_prep.sources.official_split import split_by_patient
 from data_prep.sources.opened import OpenedSource, fingerprint
-from data_prep.sources.table_rows import pick_columns, read_values
-from data_prep.tables import decode_text
 
 _IMAGE = re.compile(r"(?:^|/)p(\d{8})/s(\d{8})/([^/]+)\.(dcm|jpg|jpeg)$", re.IGNORECASE)
 _REPORT = re.compile(r"(?:^|/)p(\d{8})/s(\d{8})\.txt$")

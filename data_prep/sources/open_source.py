@@ -9,7 +9,7 @@ from data_prep.sources import hospital, mimic_cxr, nih14, openi, table
 from data_prep.sources.opened import OpenedSource, fingerprint
 
 if TYPE_CHECKING:
-    from data_prep.settings import BuildSettings
+    from data_prep.build.settings import BuildSettings
 
 
 def _open_hospital(src: Path, options: hospital.HospitalOptions) -> OpenedSource:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.inputs import Export
-from data_prep.scan import Reading
+from data_prep.processes.scan import Reading
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from cxrpt.errors import InputError
-from data_prep.chest import normalise_view
+from data_prep.files.table_rows import pick_columns
 from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAside, Study
 from data_prep.ledger import Reason
-from data_prep.link import LooseImage
-from data_prep.scan import Reading
-from data_prep.scan_dicom import scan_data_set
+from data_prep.linking.link import LooseImage
+from data_prep.linking.scan_dicom import scan_data_set
+from data_prep.pictures.chest import normalise_view
+from data_prep.processes.scan import Reading
 from data_prep.sources.opened import OpenedSource, fingerprint
-from data_prep.sources.table_rows import pick_columns
 
 SECTIONS = ("INDICATION", "COMPARISON", "FINDINGS", "IMPRESSION")
 PROJECTIONS = "indiana_projections.csv"

@@ -15,20 +15,29 @@ from functools import partial
 from pathlib import Path
 
 from cxrpt.errors import InputError
-from data_prep.chest import normalise_view
-from data_prep.identifiers import parse_date, row_identifiers
-from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAside, Study, sex_as_allowed, years_as_allowed
+from data_prep.files.table_rows import read_rows
+from data_prep.files.tables import Row
+from data_prep.inputs import (
+    Export,
+    Identifiers,
+    ImageInput,
+    ReportInput,
+    SetAside,
+    Study,
+    sex_as_allowed,
+    years_as_allowed,
+)
 from data_prep.ledger import Note, Reason
-from data_prep.link import LooseImage
-from data_prep.reports import is_empty
-from data_prep.scan import Reading
-from data_prep.scan_dicom import scan_data_set
+from data_prep.linking.link import LooseImage
+from data_prep.linking.scan_dicom import scan_data_set
+from data_prep.pictures.chest import normalise_view
+from data_prep.privacy.identifiers import parse_date, row_identifiers
+from data_prep.processes.scan import Reading
+from data_prep.reports.sections import is_empty
 from data_prep.sources.cells import label_of, list_of, split_of, years_of
 from data_prep.sources.official_split import split_by_patient
 from data_prep.sources.opened import OpenedSource, fingerprint
 from data_prep.sources.table_options import ROLES, TableOptions
-from data_prep.sources.table_rows import read_rows
-from data_prep.tables import Row
 
 _DICOM = (".dcm", ".dicom")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", *_DICOM)

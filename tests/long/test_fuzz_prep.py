@@ -13,8 +13,8 @@ import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from data_prep.pseudonyms import Pseudonyms, read_or_make_key
-from data_prep.verify import verify_shards
+from data_prep.checks.verify import verify_shards
+from data_prep.privacy.pseudonyms import Pseudonyms, read_or_make_key
 from tests.long.mutations import mutate
 from tests.unit.data_prep import made_exports as made
 from tests.unit.data_prep import made_reports as reports

@@ -24,9 +24,11 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(path: Path, top_level_only: bool = False) -> set[str]:
+def imports(path: Path, top_level_only: bool = False, but_for_types: bool = False) -> set[str]:
     """Full dotted names that a file imports (`from a import b` gives `a.b`)."""
     tree = ast.parse(path.read_text())
+    if but_for_types:
+        tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
     nodes = tree.body if top_level_only else list(ast.walk(tree))
     found = set()
     for node in nodes:
@@ -82,6 +84,27 @@ def test_import_rules(path):
         refuse("pydicom")
     if rel not in {"cxrpt/data/text.py", "data_prep/train_tokenizer.py"}:
         refuse("sentencepiece")
+
+
+ROOMS = (
+    {"ledger"}, {"inputs"}, {"loose"}, {"files"}, {"processes"}, {"pictures", "privacy"}, {"reports"}, {"linking"}, {"sources"},
+    {"build"}, {"checks"}, {"inspect"},
+)  # fmt: skip
+
+
+def storey_of(module: str) -> int | None:
+    """The place of a room of data_prep in ROOMS; None for what is in none."""
+    parts = module.split(".")
+    return next((n for n, rooms in enumerate(ROOMS) if parts[0] == "data_prep" and parts[1:2] and parts[1] in rooms), None)
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if storey_of(module_name(p)) is not None], ids=module_name)
+def test_a_room_of_data_prep_knows_only_those_before_it(path):
+    module = module_name(path)
+    mine, room = storey_of(module), module.split(".")[1]
+    told = [name for name in imports(path, but_for_types=True) if storey_of(name) is not None]
+    bad = [name for name in told if storey_of(name) > mine or (storey_of(name) == mine and name.split(".")[1] != room)]
+    assert not bad, f"{module} must not import {sorted(bad)}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence
 
 from data_prep.sources.hospital import HospitalOptions
 
-TABLE = Path(__file__).parents[3] / "data_prep" / "annex_e.csv"
+TABLE = Path(__file__).parents[3] / "data_prep" / "privacy" / "annex_e.csv"
 WORD = "QXCANARY"
 NUM_FILES = 12
 NOT_IN_A_FILE = ("0000", "0004", "FFFC")

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, generate_uid
 
-from data_prep.settings import BuildSettings
+from data_prep.build.settings import BuildSettings
 
 CANARY = "QXCANARY"
 

@@ -9,9 +9,9 @@ from made_exports import phantom
 
 from cxrpt.data.manifest import Manifest, read_manifest
 from cxrpt.data.sample import SampleMeta
-from data_prep.durable import write_file
-from data_prep.near_copies import perceptual_hash
-from data_prep.write_shards import ShardSample, shard_name, write_shard
+from data_prep.build.write_shards import ShardSample, shard_name, write_shard
+from data_prep.pictures.near_copies import perceptual_hash
+from data_prep.processes.durable import write_file
 
 SETTINGS = {"store_size": 128, "image_format": "jpg"}
 

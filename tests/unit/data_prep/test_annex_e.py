@@ -11,12 +11,12 @@ from pydicom.datadict import dictionary_keyword, dictionary_VR
 from rich.console import Console
 
 from cxrpt.errors import InputError
-from data_prep.identifiers import header_identifiers, kind_of
+from data_prep.build.run import build
+from data_prep.checks.verify import verify_shards
 from data_prep.inspect.page import inspect_page
-from data_prep.read_dicom import read_header
-from data_prep.run import build
+from data_prep.pictures.read_dicom import read_header
+from data_prep.privacy.identifiers import header_identifiers, kind_of
 from data_prep.train_tokenizer import train_tokenizer
-from data_prep.verify import verify_shards
 
 ATTRIBUTES = canaries.read_annex_e()
 

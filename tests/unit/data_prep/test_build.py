@@ -19,10 +19,10 @@ from cxrpt.data.manifest import read_manifest
 from cxrpt.data.sample import SPLITS, Kind
 from cxrpt.data.shards import ShardReader
 from cxrpt.errors import InputError
-from data_prep.path_map import explain
-from data_prep.run import build
+from data_prep.build.path_map import explain
+from data_prep.build.run import build
+from data_prep.checks.verify import verify_shards
 from data_prep.sources.hospital import HospitalOptions
-from data_prep.verify import verify_shards
 
 
 def samples(folder: Path, use: str = "all") -> list:
@@ -193,7 +193,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(built, tmp_path):
         """
         import sys, time
         from pathlib import Path
-        import data_prep.run as run
+        from data_prep.build import run
         from made_exports import settings
         run.LEAST_IN_CHUNK = 2
         def slowly(*arguments):

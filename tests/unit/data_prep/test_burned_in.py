@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep import burned_in
-from data_prep.burned_in import line_lengths, shows_text
-from data_prep.read_image import read_image
+from data_prep.pictures import burned_in
+from data_prep.pictures.burned_in import line_lengths, shows_text
+from data_prep.pictures.read_image import read_image
 from data_prep.synthetic.anatomy import draw_anatomy
 from data_prep.synthetic.exposure import draw_exposure, expose, write_text
 from data_prep.synthetic.frontal import draw_frontal

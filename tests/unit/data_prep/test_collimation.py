@@ -5,7 +5,7 @@ import made_exports as made
 import numpy as np
 import pytest
 
-from data_prep.collimation import find_box
+from data_prep.pictures.collimation import find_box
 
 
 def chest(height: int = 640, width: int = 576) -> np.ndarray:

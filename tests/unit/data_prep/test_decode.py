@@ -8,10 +8,10 @@ import pydicom
 import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from data_prep.decode import decode
-from data_prep.dicom_file import load
 from data_prep.ledger import Note, Reason
-from data_prep.read_dicom import Refused, read_picture
+from data_prep.pictures.decode import decode
+from data_prep.pictures.dicom_file import load
+from data_prep.pictures.read_dicom import Refused, read_picture
 
 
 def decoded(path):

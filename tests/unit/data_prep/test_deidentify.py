@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.deidentify import scrub
-from data_prep.identifiers import parse_date, row_identifiers
 from data_prep.inputs import Identifiers
+from data_prep.privacy.deidentify import scrub
+from data_prep.privacy.identifiers import parse_date, row_identifiers
 
 NOBODY = Identifiers()
 
@@ -175,7 +175,7 @@ def test_a_patient_in_a_sentence_is_a_trigger_only_before_what_identifies():
 
 
 def test_columns_that_the_user_names_and_columns_that_tell_nothing_are_removed(tmp_path):
-    from data_prep.scan import Reading
+    from data_prep.processes.scan import Reading
     from data_prep.sources.hospital import HospitalOptions, _read_reports
 
     text = "FINDINGS: Adelgunde Wolkenstein (PZID41001) clear lungs, born 04.03.1950. Ref Quirrelbach. acc ACZ1. Pneumonie?"
@@ -193,7 +193,7 @@ def test_columns_that_the_user_names_and_columns_that_tell_nothing_are_removed(t
 
 
 def test_a_pdf_or_rtf_among_the_text_files_is_no_report(tmp_path):
-    from data_prep.scan import Reading
+    from data_prep.processes.scan import Reading
     from data_prep.sources.hospital import HospitalOptions, _read_reports
 
     (tmp_path / "A1.txt").write_text("FINDINGS: Clear.")

@@ -2,8 +2,8 @@
 
 import os
 
-from data_prep import export_files
-from data_prep.export_files import find_files, reason_against_path
+from data_prep.files import export_files
+from data_prep.files.export_files import find_files, reason_against_path
 from data_prep.ledger import Reason
 
 

@@ -11,15 +11,14 @@ from made_exports import CANARY
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import ShardReader
 from cxrpt.errors import InputError
-from data_prep.deidentify import scrub
-from data_prep.found_report import ReportStatus
-from data_prep.hospital_reports import ReportColumns, read_reports
+from data_prep.build.path_map import explain
+from data_prep.build.run import build
 from data_prep.inputs import SetAside
 from data_prep.ledger import Reason
-from data_prep.loose import LooseReport
-from data_prep.path_map import explain
-from data_prep.run import build
-from data_prep.scan import Reading
+from data_prep.loose import LooseReport, ReportStatus
+from data_prep.privacy.deidentify import scrub
+from data_prep.processes.scan import Reading
+from data_prep.reports.hospital_reports import ReportColumns, read_reports
 from data_prep.sources.hospital import HospitalOptions
 
 
@@ -112,7 +111,7 @@ def test_a_table_without_the_columns_is_refused_without_a_word_of_it(tmp_path):
 
 
 def test_a_crash_costs_its_own_file(tmp_path):
-    from data_prep.hospital_reports import read_files
+    from data_prep.reports.hospital_reports import read_files
 
     (tmp_path / "A1.txt").write_text("IMPRESSION: Clear.")
     found = read_files(["A0.txt", "A1.txt"], {0: Reason.CRASHED}, tmp_path, ReportColumns(), 60.0)

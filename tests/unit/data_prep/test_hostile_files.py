@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
-from data_prep import dicom_file
-from data_prep.chest import header_view, judge_header
-from data_prep.dicom_file import MAX_FILE_BYTES
 from data_prep.ledger import Reason
-from data_prep.read_dicom import Picture, Refused, check_size, libraries_silenced, read_header, read_picture
-from data_prep.read_image import read_image
+from data_prep.pictures import dicom_file
+from data_prep.pictures.chest import header_view, judge_header
+from data_prep.pictures.dicom_file import MAX_FILE_BYTES
+from data_prep.pictures.read_dicom import Picture, Refused, check_size, libraries_silenced, read_header, read_picture
+from data_prep.pictures.read_image import read_image
 
 NUM_MUTATIONS = 40
 UNDEFINED = b"\xff\xff\xff\xff"
@@ -105,7 +105,7 @@ def no_codec(monkeypatch):
     def reached(*_: object, **__: object) -> None:
         raise AssertionError("a decoder was started")
 
-    monkeypatch.setattr("data_prep.decode._run_decoder", reached)
+    monkeypatch.setattr("data_prep.pictures.decode._run_decoder", reached)
 
 
 def test_codestreams_that_contradict_their_header(tmp_path, no_codec):
@@ -138,7 +138,7 @@ def test_memory_that_does_not_suffice_is_named(tmp_path, monkeypatch):
         raise MemoryError
 
     made.dicom(tmp_path / "file", 1)
-    monkeypatch.setattr("data_prep.read_dicom.to_display", fail)
+    monkeypatch.setattr("data_prep.pictures.read_dicom.to_display", fail)
     assert outcome(read_picture, tmp_path / "file") == Reason.TOO_MUCH_MEMORY
 
 

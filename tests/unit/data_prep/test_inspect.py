@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from cxrpt.data.manifest import read_manifest
 from cxrpt.data.shards import index_path
 from cxrpt.errors import InputError
+from data_prep.build.run import build
 from data_prep.inspect import opened as opened_module
 from data_prep.inspect.cards import choose_cards, marked_text
 from data_prep.inspect.census import take_census
@@ -25,8 +26,7 @@ from data_prep.inspect.near import near_pictures
 from data_prep.inspect.opened import open_split
 from data_prep.inspect.page import inspect_page
 from data_prep.inspect.repeats import common_texts, repeats_of
-from data_prep.reports import find_sections
-from data_prep.run import build
+from data_prep.reports.sections import find_sections
 from launch.inspect import inspect
 
 VOID = {"meta", "img", "br", "rect", "line", "link", "hr", "input"}

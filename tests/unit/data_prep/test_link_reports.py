@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.deidentify import scrub
-from data_prep.found_report import ReportStatus
 from data_prep.inputs import Identifiers, ImageInput, ReportInput
 from data_prep.ledger import Note, Reason
-from data_prep.link import Linked, link
-from data_prep.loose import LooseImage, LooseReport
-from data_prep.reports import find_sections
-from data_prep.shared_images import SharedImages
+from data_prep.linking.link import Linked, link
+from data_prep.linking.shared_images import SharedImages
+from data_prep.loose import LooseImage, LooseReport, ReportStatus
+from data_prep.privacy.deidentify import scrub
+from data_prep.reports.sections import find_sections
 
 DAY = datetime.date(2020, 3, 5)
 

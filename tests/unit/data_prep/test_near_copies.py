@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import near_copies
-from data_prep.near_copies import HASH_BYTES, NEAR_DISTANCE, find_near, find_near_between, perceptual_hash
-from data_prep.read_image import read_image
+from data_prep.pictures import near_copies
+from data_prep.pictures.near_copies import HASH_BYTES, NEAR_DISTANCE, find_near, find_near_between, perceptual_hash
+from data_prep.pictures.read_image import read_image
 from data_prep.synthetic.anatomy import draw_anatomy
 from data_prep.synthetic.exposure import draw_exposure, expose
 from data_prep.synthetic.frontal import draw_frontal

@@ -5,7 +5,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from data_prep.ledger import Note
-from data_prep.orientation import make_square, turn_upright
+from data_prep.pictures.orientation import make_square, turn_upright
 
 UPRIGHT = np.arange(12, dtype=np.uint8).reshape(3, 4)
 """As usually shown: rows lead to the patient's left, columns to the feet."""
@@ -81,7 +81,7 @@ def test_pixels_become_square():
 @pytest.mark.realdata
 def test_the_side_marker_of_a_mirrored_public_file_reads_right(real_data):
     """Its tags say R\\F; only mirrored is the letter R on it an R: the leg of the letter, the straight side, is left."""
-    from data_prep.read_dicom import read_picture
+    from data_prep.pictures.read_dicom import read_picture
 
     picture = read_picture(next((real_data / "dicom").glob("007_*")))
     assert Note.ORIENTED_BY_TAG in picture.notes

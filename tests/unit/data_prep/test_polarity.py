@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from data_prep.polarity import INVERTED_ABOVE, Polarity, features, inversion_score, judge, judge_witnesses
-from data_prep.read_dicom import read_picture
-from data_prep.read_image import read_image
+from data_prep.pictures.polarity import INVERTED_ABOVE, Polarity, features, inversion_score, judge, judge_witnesses
+from data_prep.pictures.read_dicom import read_picture
+from data_prep.pictures.read_image import read_image
 from data_prep.synthetic.anatomy import draw_anatomy
 from data_prep.synthetic.exposure import draw_exposure, expose
 from data_prep.synthetic.frontal import draw_frontal

@@ -12,8 +12,8 @@ from pathlib import Path
 import made_identifiers
 import pytest
 
-from data_prep.deidentify import scrub
 from data_prep.inputs import Identifiers
+from data_prep.privacy.deidentify import scrub
 
 EPONYMS = """
 Hodgkin lymphoma; non-Hodgkin's lymphoma; Kerley B lines; Kerley A lines; Swan-Ganz catheter; St. Jude valve; Dobhoff tube; Dobbhoff tube;

@@ -8,10 +8,10 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from data_prep.decode import MAX_SIDE
 from data_prep.ledger import Note, Reason
-from data_prep.read_dicom import Refused, check_size, read_header, read_picture
-from data_prep.voi import to_display
+from data_prep.pictures.decode import MAX_SIDE
+from data_prep.pictures.read_dicom import Refused, check_size, read_header, read_picture
+from data_prep.pictures.voi import to_display
 
 
 def ramp(low: int = 0, high: int = 4095, dtype: type = np.uint16) -> np.ndarray:

@@ -5,13 +5,13 @@ import re
 import made_reports as made
 import pytest
 
-from data_prep import read_document
-from data_prep.deidentify import scrub
-from data_prep.found_report import ReportStatus
 from data_prep.ledger import Reason
-from data_prep.read_dicom import Refused
-from data_prep.read_document import read_cda, read_pdf
-from data_prep.reports import find_sections
+from data_prep.loose import ReportStatus
+from data_prep.pictures.read_dicom import Refused
+from data_prep.privacy.deidentify import scrub
+from data_prep.reports import read_document
+from data_prep.reports.read_document import read_cda, read_pdf
+from data_prep.reports.sections import find_sections
 
 
 def reason(read, content) -> Reason:

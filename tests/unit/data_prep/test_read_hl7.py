@@ -5,12 +5,12 @@ import base64
 import made_reports as made
 import pytest
 
-from data_prep.deidentify import scrub
-from data_prep.found_report import ReportStatus
-from data_prep.hl7_messages import is_hl7
 from data_prep.ledger import Reason
-from data_prep.read_hl7 import accession_fields_of, read_hl7
-from data_prep.reports import find_sections
+from data_prep.loose import ReportStatus
+from data_prep.privacy.deidentify import scrub
+from data_prep.reports.hl7_messages import is_hl7
+from data_prep.reports.read_hl7 import accession_fields_of, read_hl7
+from data_prep.reports.sections import find_sections
 
 
 def one(text: str | bytes, **options):

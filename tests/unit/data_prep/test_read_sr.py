@@ -4,11 +4,11 @@ import made_reports as made
 import pytest
 from pydicom.dataset import Dataset
 
-from data_prep.deidentify import scrub
-from data_prep.found_report import ReportStatus
 from data_prep.ledger import Reason
-from data_prep.read_dicom import Refused, read_header
-from data_prep.read_sr import holds_report, read_report_object
+from data_prep.loose import ReportStatus
+from data_prep.pictures.read_dicom import Refused, read_header
+from data_prep.privacy.deidentify import scrub
+from data_prep.reports.read_sr import holds_report, read_report_object
 
 
 def read(path, *arguments, **tags):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from made_identifiers import KINDS, planted_reports
 
-from data_prep.deidentify import scrub
 from data_prep.inputs import Identifiers
+from data_prep.privacy.deidentify import scrub
 
 NUM_EACH = 300
 
@@ -89,7 +89,7 @@ DICTATION = Identifiers(
 )
 
 HOSTILE = """
-from data_prep.deidentify import scrub
+from data_prep.privacy.deidentify import scrub
 from data_prep.inputs import Identifiers
 known = Identifiers(names=("Smith^John", "De La Cruz^Ana"), ids=("1234567",), phrases=("Elm Alley 9",))
 pieces = ("a ", "A.", "A ", "Aa ", "1", "1.", "1 ", "1-", "((", "Dr. ", "Dr ", "x@", "a.a", "-", "_ ", "X", "___ ", "Mc", "O'", "/1", "1/1 ",

@@ -3,7 +3,7 @@
 import pytest
 
 from data_prep.ledger import Reason
-from data_prep.report_kinds import reason_against
+from data_prep.reports.report_kinds import reason_against
 
 
 @pytest.mark.parametrize("text", ["", " \n\t", "___", "___. 1", "-- 12/3 --"])

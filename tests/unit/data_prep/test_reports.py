@@ -3,9 +3,9 @@
 import pytest
 
 from cxrpt.data.text import select_text
-from data_prep.deidentify import scrub
 from data_prep.inputs import Identifiers
-from data_prep.reports import LAST_PARAGRAPH, find_sections, is_empty
+from data_prep.privacy.deidentify import scrub
+from data_prep.reports.sections import LAST_PARAGRAPH, find_sections, is_empty
 
 
 def bodies(text: str) -> dict[str, str]:

@@ -11,8 +11,8 @@ from made_pictures import lines, picture, samples
 from typer.testing import CliRunner
 
 from cxrpt.errors import InputError
-from data_prep.run import build
-from data_prep.settings import BuildSettings
+from data_prep.build.run import build
+from data_prep.build.settings import BuildSettings
 from data_prep.sources.open_source import SOURCES
 from data_prep.sources.opened import fingerprint
 from launch import prep

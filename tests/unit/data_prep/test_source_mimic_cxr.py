@@ -10,10 +10,10 @@ from made_pictures import lines, picture, samples
 
 from cxrpt.data.sample import Kind
 from cxrpt.errors import InputError
+from data_prep.build.run import build
 from data_prep.inputs import Export, Study
 from data_prep.ledger import Reason
-from data_prep.run import build
-from data_prep.scan import Reading
+from data_prep.processes.scan import Reading
 from data_prep.sources.mimic_cxr import MimicOptions, open_source
 
 REPORT = "                                 FINAL REPORT\n EXAMINATION:  CHEST\n \n IMPRESSION:\n \n No change since ___.\n"

@@ -9,10 +9,10 @@ from made_pictures import lines, picture, samples
 
 from cxrpt.data.sample import Kind
 from cxrpt.errors import InputError
+from data_prep.build.run import build
 from data_prep.inputs import Export
 from data_prep.ledger import Reason
-from data_prep.run import build
-from data_prep.scan import Reading
+from data_prep.processes.scan import Reading
 from data_prep.sources.nih14 import FINDINGS, Nih14Options, open_source
 
 HEADERS = {

@@ -15,14 +15,14 @@ from made_pictures import lines, picture, samples
 
 from cxrpt.data.sample import Kind
 from cxrpt.errors import InputError
+from data_prep.build.run import build
+from data_prep.files.table_rows import read_rows
 from data_prep.inputs import Export
 from data_prep.ledger import Note, Reason
-from data_prep.run import build
-from data_prep.scan import Reading
+from data_prep.processes.scan import Reading
 from data_prep.sources.cells import label_of, list_of, split_of, years_of
 from data_prep.sources.table import open_source
 from data_prep.sources.table_options import TableOptions, read_options
-from data_prep.sources.table_rows import read_rows
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "prep"
 

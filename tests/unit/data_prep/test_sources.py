@@ -11,11 +11,11 @@ from pydicom.dataset import Dataset
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import ShardReader
 from cxrpt.errors import InputError
+from data_prep.build.run import build
 from data_prep.inputs import ImageInput, ReportInput, years_as_allowed
 from data_prep.ledger import Reason
-from data_prep.link import LooseImage, LooseReport, link
-from data_prep.run import build
-from data_prep.scan_dicom import header_age
+from data_prep.linking.link import LooseImage, LooseReport, link
+from data_prep.linking.scan_dicom import header_age
 from data_prep.sources import hospital
 
 

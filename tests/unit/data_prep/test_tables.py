@@ -5,8 +5,8 @@ import json
 import pytest
 
 from cxrpt.errors import InputError
-from data_prep.encodings import decode_text, with_plain_breaks
-from data_prep.tables import find_column, parse_table, read_table, read_whole_table
+from data_prep.files.encodings import decode_text, with_plain_breaks
+from data_prep.files.tables import find_column, parse_table, read_table, read_whole_table
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-32"])

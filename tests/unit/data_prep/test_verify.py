@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from cxrpt.data.sample import SampleMeta
 from cxrpt.data.shards import INDEX_DTYPE, index_path
 from cxrpt.errors import InputError
-from data_prep import leaks
-from data_prep.near_copies import NEAR_DISTANCE
-from data_prep.run import build
-from data_prep.verify import verify_shards
-from data_prep.write_shards import ShardSample, write_shard
+from data_prep.build.run import build
+from data_prep.build.write_shards import ShardSample, write_shard
+from data_prep.checks import leaks
+from data_prep.checks.verify import verify_shards
+from data_prep.pictures.near_copies import NEAR_DISTANCE
 from launch.prep import prep_app
 from launch.verify import verify
 
@@ -266,7 +266,7 @@ def test_many_leaked_patients_are_counted_beyond_the_first(tmp_path, monkeypatch
 
 
 def test_digests_that_collide_are_no_leak(out, monkeypatch):
-    monkeypatch.setattr("data_prep.verify_shard.digest_of", lambda text: 7)
+    monkeypatch.setattr("data_prep.checks.verify_shard.digest_of", lambda text: 7)
     assert problems(out) == []
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from data_prep.ledger import Reason
-from data_prep.workers import WORKER_BYTES, item_limits, run_chunks
+from data_prep.processes.workers import WORKER_BYTES, item_limits, run_chunks
 
 
 def doubled(number: int, items: Sequence[int], spoiled: Mapping[int, Reason]) -> list[int | None]:

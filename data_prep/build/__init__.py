@@ -1,0 +1,1 @@
+"""One build: processes, conversion, composition, shards, ledger; killed anywhere, it goes on."""

@@ -1,0 +1,232 @@
+"""One build, from an export to shards: read, convert, compose, write; killed at any place, it goes on where it was.
+
+export ── source.collect ──► Export ── convert ──► .work/part-* ── compose ──► samples and ledger ── pack ──► shards
+                                                     (spool)                                        build.json last
+
+`<out>.<institution>.paths.jsonl`, the key and its list of time-outs lie beside the output, for the owner alone.
+"""
+
+import errno
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cxrpt.data.manifest import MANIFEST_NAME, Manifest, ShardEntry
+from cxrpt.data.sample import SPLITS, Kind
+from cxrpt.errors import InputError
+from data_prep.build.build_folder import (
+    BUILD,
+    LEDGER,
+    NEAR,
+    WORK,
+    BuildSummary,
+    claim,
+    completed,
+    forget_unbegun,
+    identity_of,
+    locked,
+)  # fmt: skip
+from data_prep.build.compose import Composition, compose
+from data_prep.build.convert import Converter, Done, Encoding, ImageTask, ReportTask, Task, is_whole, read_part
+from data_prep.build.near_report import near_pairs, near_text
+from data_prep.build.pack import PackJob, ShardPacker
+from data_prep.build.path_map import write_path_map
+from data_prep.build.settings import BuildSettings, check
+from data_prep.build.time_outs import add_time_outs, read_time_outs
+from data_prep.build.write_shards import shard_name
+from data_prep.inputs import Export
+from data_prep.ledger import LedgerCounts, Reason, count_lines, ledger_text, outcome_of
+from data_prep.privacy.pseudonyms import Pseudonyms, passing_key, read_or_make_key
+from data_prep.processes.durable import remove_remains, write_file
+from data_prep.processes.progress import BuildProgress
+from data_prep.processes.scan import Reading, ScanSpool
+from data_prep.processes.workers import run_chunks
+from data_prep.sources.open_source import OpenedSource, open_source
+
+LEAST_IN_CHUNK, MOST_IN_CHUNK = 4, 64
+"""Inputs of a part: a kill costs at most this many a process."""
+
+
+def build(settings: BuildSettings, console: Console | None = None) -> BuildSummary:
+    """Build, go on with an unfinished build, or find that it is complete.
+
+    Raises:
+        InputError: settings that cannot be meant, an output folder of another build, more failures than
+            `max_failed`, or a full disk; the same command goes on once that is mended.
+    """
+    check(settings)
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    pseudonyms = Pseudonyms(settings.institution, read_or_make_key(settings.key_path))
+    source = open_source(settings)
+    identity = identity_of(settings, source.fingerprint, pseudonyms)
+    if (summary := completed(settings.folder, identity)) is not None:
+        return summary
+    work = claim(settings.folder, identity)
+    try:
+        with locked(work):
+            try:
+                return _run(settings, source, pseudonyms, identity, console or Console(stderr=True))
+            except InputError:
+                forget_unbegun(work)
+                raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(f"the disk of {settings.out} is full: free some space and run the same command; it goes on") from None
+
+
+def census(settings: BuildSettings, console: Console | None = None) -> BuildSummary:
+    """What a build would try: headers, tables and reports are read, no picture is decoded and nothing is written.
+
+    What is set aside before any pixel is looked at is in `reasons`; all else counts as kept. Where there is no key yet, the
+    splits are those of a passing one: their sizes are right, their patients are not.
+
+    Raises:
+        InputError: settings that cannot be meant, or a source that is not laid out as its kind.
+    """
+    check(settings)
+    key = read_or_make_key(settings.key_path) if settings.key_path.exists() else passing_key()
+    pseudonyms = Pseudonyms(settings.institution, key)
+    source = open_source(settings)
+    with (console or Console(stderr=True)).status("reading the export"):
+        export = source.collect(Reading(settings.processes, settings.file_seconds))
+    done = {task.input: Done(task.input, digest=task.input) for task in _tasks(export, pseudonyms)}
+    composition = compose(export, done, pseudonyms, settings.split)
+    splits = {split: _planned_counts(composition, split, settings.shard_samples) for split in SPLITS}
+    counts = count_lines(composition.ledger)
+    return BuildSummary(folder=settings.folder, **{**counts.__dict__, "splits": splits, "near": {}, "remarks": export.remarks})
+
+
+def _run(
+    settings: BuildSettings, source: OpenedSource, pseudonyms: Pseudonyms, identity: dict[str, Any], console: Console
+) -> BuildSummary:
+    folder, work = settings.folder, settings.folder / WORK
+    with console.status("reading the export"):
+        spool = ScanSpool(settings.scan_folder, identity["source"])
+        export = source.collect(Reading(settings.processes, settings.file_seconds, spool))
+    write_path_map(settings.path_map, export.input_ids(), pseudonyms)
+    done = _convert_all(settings, _tasks(export, pseudonyms), work, console)
+    _keep_time_outs(settings, export, done, pseudonyms)
+    composition = compose(export, done, pseudonyms, settings.split)
+    counts = count_lines(composition.ledger)
+    write_file(folder / LEDGER, ledger_text(composition.ledger).encode())
+    _judge(counts, settings)
+    near = near_pairs(composition)
+    write_file(folder / NEAR, near_text(near).encode())
+    shards = _write_splits(settings, composition, identity["settings"], work, console)
+    splits = {split: _split_counts(shards[split], composition.patients[split]) for split in SPLITS}
+    summary = {**counts.__dict__, "splits": splits, "near": near.counts(), "remarks": list(export.remarks)}
+    remove_remains(folder)
+    write_file(folder / BUILD, (json.dumps({**identity, **summary}, indent=1, sort_keys=True) + "\n").encode())
+    shutil.rmtree(work)
+    spool.remove()
+    return BuildSummary(folder=folder, **{**summary, "remarks": export.remarks})
+
+
+def _tasks(export: Export, pseudonyms: Pseudonyms) -> list[Task]:
+    """Every image and report that is to be converted, by hash: pictures and texts mix, so that parts cost about the same."""
+    tasks: list[Task] = []
+    for study in export.studies:
+        tasks += [
+            ImageTask(pseudonyms.of("input", image.input_id), image.type, image.path, image.by_content, image.inverted)
+            for image in study.images
+        ]
+        if study.report is not None:
+            name = pseudonyms.of("input", study.report.input_id)
+            tasks.append(ReportTask(name, study.report.text, study.identifiers))
+    tasks.sort(key=lambda task: task.input)
+    assert len({task.input for task in tasks}) == len(tasks), "two inputs share an id"
+    return tasks
+
+
+def _convert_all(settings: BuildSettings, tasks: list[Task], work: Path, console: Console) -> dict[str, Done]:
+    """What became of every task, by the keyed hash of the input; finished parts are taken as they are."""
+    # Small builds in small parts, so that the processes end together.
+    size = min(MOST_IN_CHUNK, max(LEAST_IN_CHUNK, len(tasks) // 128))
+    chunks = [(number, tasks[start : start + size]) for number, start in enumerate(range(0, len(tasks), size))]
+    known = read_time_outs(settings.time_outs, settings.file_seconds)
+    converter = Converter(work, Encoding(settings.store_size, settings.image_format), settings.file_seconds, known)
+    finished: dict[int, list[Done]] = {}
+    for number, items in chunks:
+        part = read_part(work, number)
+        if part is not None and [one.input for one in part] == [task.input for task in items] and is_whole(work, number, part):
+            finished[number] = part
+    earlier = Counter(outcome_of(one.reason) for part in finished.values() for one in part)
+    with BuildProgress(console, "converting", len(tasks), earlier) as progress:
+        for _, counts in run_chunks(converter, [chunk for chunk in chunks if chunk[0] not in finished], settings.processes):
+            progress.advance(counts)
+    return {one.input: one for number, _ in chunks for one in finished.get(number) or read_part(work, number) or ()}
+
+
+def _keep_time_outs(settings: BuildSettings, export: Export, done: dict[str, Done], pseudonyms: Pseudonyms) -> None:
+    """Later builds pass the verdict on without trying: it must not hang on the load of the machine."""
+    late = {one.input for one in done.values() if one.reason is Reason.TIMED_OUT}
+    late |= {pseudonyms.of("input", one.input_id) for one in export.set_aside if one.reason is Reason.TIMED_OUT}
+    add_time_outs(settings.time_outs, late - read_time_outs(settings.time_outs, settings.file_seconds), settings.file_seconds)
+
+
+def _judge(counts: LedgerCounts, settings: BuildSettings) -> None:
+    share = counts.failed / counts.found if counts.found else 0.0
+    if share > settings.max_failed:
+        reasons = ", ".join(
+            f"{reason} {number}" for reason, number in sorted(counts.reasons.items(), key=lambda pair: -pair[1])
+        )
+        raise InputError(
+            f"{counts.failed} of {counts.found} inputs failed ({share:.1%}, allowed {settings.max_failed:.1%}; {reasons}): "
+            f"look at {settings.folder / LEDGER} with `cxrpt prep explain`, mend the export or raise --max-failed"
+        )
+
+
+def _write_splits(
+    settings: BuildSettings, composition: Composition, made_with: dict[str, Any], work: Path, console: Console
+) -> dict[str, list[ShardEntry]]:
+    jobs = list(_pack_jobs(settings, composition))
+    for split in SPLITS:
+        (settings.folder / split).mkdir(exist_ok=True)
+    packer = ShardPacker(work, settings.image_format)
+    written: dict[int, ShardEntry] = {}
+    with BuildProgress(console, "writing shards", len(jobs)) as progress:
+        for number, entry in run_chunks(packer, [(number, [job]) for number, job in enumerate(jobs)], settings.processes):
+            written[number] = entry
+            progress.advance(Counter(shards=1))
+    shards = {split: [written[number] for number, job in enumerate(jobs) if job.split == split] for split in SPLITS}
+    for split in SPLITS:
+        remove_remains(settings.folder / split)
+        manifest = Manifest(settings.institution, split, made_with, tuple(shards[split]))
+        write_file(settings.folder / split / MANIFEST_NAME, manifest.to_json().encode())
+    return shards
+
+
+def _pack_jobs(settings: BuildSettings, composition: Composition) -> Iterator[PackJob]:
+    for split in SPLITS:
+        planned = composition.samples[split]
+        for number, start in enumerate(range(0, len(planned), settings.shard_samples)):
+            path = settings.folder / split / shard_name(settings.institution, split, number)
+            yield PackJob(split, path, planned[start : start + settings.shard_samples])
+
+
+def _split_counts(shards: list[ShardEntry], patients: int) -> dict[str, int]:
+    return {
+        "pairs": sum(shard.num_pairs for shard in shards),
+        "images": sum(shard.num_images for shard in shards),
+        "texts": sum(shard.num_texts for shard in shards),
+        "patients": patients,
+        "shards": len(shards),
+    }
+
+
+def _planned_counts(composition: Composition, split: str, shard_samples: int) -> dict[str, int]:
+    planned = composition.samples[split]
+    kinds = Counter(one.kind for one in planned)
+    return {
+        "pairs": kinds[Kind.PAIR],
+        "images": kinds[Kind.IMAGE],
+        "texts": kinds[Kind.TEXT],
+        "patients": composition.patients[split],
+        "shards": -(-len(planned) // shard_samples),
+    }

@@ -1,0 +1,1 @@
+"""Whether shards are whole, and whether anything leaks between their splits."""

@@ -1,0 +1,1 @@
+"""The files of an export: which there are, and tables and texts of any dress."""

@@ -1,0 +1,1 @@
+"""From files and reports to studies of patients."""

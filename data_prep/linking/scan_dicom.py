@@ -1,0 +1,144 @@
+"""The headers of DICOM files: which are radiographs to try, which are reports, and what they say of study and patient.
+
+file ─ header ─► LooseImage | LooseReport (SR, encapsulated PDF and CDA) | SetAside with its reason
+"""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from data_prep.files.export_files import reason_against_path
+from data_prep.inputs import ImageInput, SetAside, sex_as_allowed, years_as_allowed
+from data_prep.ledger import Reason
+from data_prep.loose import LooseImage, LooseReport
+from data_prep.pictures.chest import header_view, judge_header
+from data_prep.pictures.read_dicom import Refused, check_size, libraries_silenced, read_header, text
+from data_prep.privacy.identifiers import header_identifiers, parse_date
+from data_prep.processes.scan import Reading, scan_files
+from data_prep.processes.workers import item_limits
+from data_prep.reports.found_report import years_between
+from data_prep.reports.hospital_reports import loose
+from data_prep.reports.read_sr import holds_report, read_report_object
+
+SCAN_CHUNK = 256
+Scanned = LooseImage | LooseReport | SetAside
+
+
+def scan_data_set(items: Sequence[tuple[str, Path]], reading: Reading) -> tuple[dict[str, LooseImage], list[SetAside]]:
+    """Images of a public data set by input id, and the files that no pixel need be looked at of; `items`: input id, path.
+
+    Such a set is taken at its word that it holds chests, so that only a tag which says otherwise sets a file aside.
+    """
+    images: dict[str, LooseImage] = {}
+    set_aside: list[SetAside] = []
+    scan = partial(scan_headers, seconds=reading.file_seconds, all_chest=True)
+    for _, scanned in scan_files(scan, items, "headers", reading, SCAN_CHUNK):
+        for one in scanned:
+            if isinstance(one, LooseImage):
+                images[one.image.input_id] = one
+            else:
+                # A data set's reports come from its own files.
+                set_aside.append(one if isinstance(one, SetAside) else _no_image(one))
+    return images, sorted(set_aside, key=lambda one: one.input_id)
+
+
+def _no_image(report: LooseReport) -> SetAside:
+    return SetAside(report.report.input_id, "dicom", Reason.NO_PIXELS)
+
+
+def scan_headers(
+    items: Sequence[str | tuple[str, Path]],
+    spoiled: Mapping[int, Reason],
+    seconds: float,
+    all_chest: bool,
+    root: Path = Path(),
+) -> list[Scanned]:
+    """Read the headers of files; every one ends as an image to try, as a report, or as set aside.
+
+    An item is a name below `root`, which is also its input id, or an input id and a path. With `all_chest`, a file whose
+    header does not say what it shows is taken for a chest.
+    """
+    scanned: list[Scanned] = []
+    for place, item in enumerate(items):
+        input_id, path = (item, None) if isinstance(item, str) else item
+        if place in spoiled:
+            scanned.append(SetAside(input_id, "dicom", spoiled[place]))
+            continue
+        try:
+            with item_limits(seconds):
+                scanned.append(_scan(input_id, path or root, path is None, all_chest))
+        except Refused as refused:
+            scanned.append(SetAside(input_id, "dicom", refused.reason))
+        except MemoryError:
+            scanned.append(SetAside(input_id, "dicom", Reason.TOO_MUCH_MEMORY))
+        except Exception:
+            # Whatever a hostile header makes of pydicom's lazy values; the message may quote it.
+            scanned.append(SetAside(input_id, "dicom", Reason.BROKEN_HEADER))
+    return scanned
+
+
+def _scan(input_id: str, place: Path, is_below: bool, all_chest: bool) -> Scanned:
+    path = place / input_id if is_below else place
+    if reason := reason_against_path(path):
+        raise Refused(reason)
+    header = read_header(path)
+    with libraries_silenced():
+        if holds_report(header):
+            return _scan_report(input_id, header)
+        verdict = judge_header(header)
+        if verdict.reason is not None:
+            return SetAside(input_id, "dicom", verdict.reason)
+        check_size(header)
+        uid = _exact(header, "SOPInstanceUID")
+        image = ImageInput(
+            input_id=input_id,
+            place=place,
+            type="dicom",
+            image_id=uid or f"file {input_id}",
+            view=header_view(header),
+            by_content=verdict.by_content and not all_chest,
+            is_below=is_below,
+        )
+        date = parse_date(_exact(header, "StudyDate"))
+        return LooseImage(
+            image=image,
+            patient=_exact(header, "PatientID"),
+            study_uid=_exact(header, "StudyInstanceUID"),
+            accession=_exact(header, "AccessionNumber"),
+            date=date,
+            age=years_as_allowed(header_age(header, date)),
+            sex=sex_as_allowed(text(header, "PatientSex")),
+            identifiers=header_identifiers(header),
+        )
+
+
+def _scan_report(input_id: str, header: Dataset) -> LooseReport | SetAside:
+    """A document among the images; its age comes from the header as that of an image does."""
+    try:
+        report = loose(input_id, read_report_object(header))
+    except Refused as refused:
+        return SetAside(input_id, "report", refused.reason)
+    except Exception:
+        # As for headers: the message may quote the document.
+        return SetAside(input_id, "report", Reason.BROKEN_REPORT)
+    if isinstance(report, SetAside):
+        return report
+    return replace(report, age=years_as_allowed(header_age(header, report.date)))
+
+
+def _exact(header: Dataset, keyword: str) -> str:
+    """An element's own text, blanks around it aside."""
+    value = header.get(keyword)
+    return "" if value is None else str(value).strip()
+
+
+def header_age(header: Dataset, study_date: datetime.date | None) -> int | None:
+    """Whole years from PatientAge (`045Y`, `006M`), else from birth and study date."""
+    written = text(header, "PatientAge")
+    if written[:-1].isdigit() and written[-1:] in "YMWD":
+        return int(int(written[:-1]) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[written[-1]])
+    return years_between(parse_date(_exact(header, "PatientBirthDate")), study_date)

@@ -1,0 +1,1 @@
+"""De-identification: pseudonyms, what identifies, and the scrub of report text."""

@@ -1,0 +1,1 @@
+"""Work over processes that may die, kept in files that are whole or not there."""

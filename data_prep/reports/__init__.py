@@ -1,0 +1,1 @@
+"""Reports in whatever form they come to their text, its sections, and what they say of study and patient."""
