@@ -33,19 +33,24 @@ def scrub(text: str, known: Identifiers) -> str:
     """The text with `___` in place of everything found, line breaks normalised, control characters dropped."""
     text = "".join(char for char in text.replace("\r\n", "\n").replace("\r", "\n") if char in "\n\t" or char.isprintable())
     text = text.replace("\u00a0", " ")
-    eponyms = [
-        match.span()
-        for match in EPONYM.finditer(text)
-        if not TITLE_BEFORE.search(text[max(0, match.start() - _TITLE_REACH) : match.start()])
-    ]
     names = known.names + _announced(text)
     persons = [*name_spans(text, names), *_pattern_spans(text, PERSON_PATTERNS)]
+    eponyms = _eponym_spans(text) if persons else []
     spans = [span for span in persons if not any(_overlap(span, eponym) for eponym in eponyms)]
     spans += _known_spans(text, known)
     spans += _pattern_spans(text, PATTERNS)
     if any(char.isdigit() for char in text):
         spans += _pattern_spans(text, DIGIT_PATTERNS)
     return _replace(text, spans)
+
+
+def _eponym_spans(text: str) -> list[Span]:
+    """Names that are medicine whoever the patient is, but for those behind a title."""
+    return [
+        match.span()
+        for match in EPONYM.finditer(text)
+        if not TITLE_BEFORE.search(text[max(0, match.start() - _TITLE_REACH) : match.start()])
+    ]
 
 
 def _announced(text: str) -> tuple[str, ...]:

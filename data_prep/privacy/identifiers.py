@@ -9,9 +9,10 @@ Nothing of a header leaves by this way: the list is used up in the worker that s
 import datetime
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataset import DataElement, Dataset
 
 from data_prep.files.tables import Row
@@ -48,6 +49,13 @@ _HOUSE_WORDS = re.compile(
     r"der|für|nhs|trust)\b",
     re.IGNORECASE,
 )
+
+
+@lru_cache(maxsize=8192)
+def _feeds(tag: int, vr: str | None) -> bool:
+    """Whether an element of the standard is worth its conversion: most of a header is not."""
+    vr = vr or (dictionary_VR(tag) if dictionary_has_tag(tag) else "UN")
+    return vr in ("SQ", "UN") or " or " in vr or kind_of(keyword_for_tag(tag), vr) is not None
 
 
 def kind_of(keyword: str, vr: str) -> str | None:
@@ -103,7 +111,7 @@ def _element(level: Dataset, tag: Any) -> DataElement | None:
     try:
         raw = level.get_item(tag)
         vr, value = raw.VR, raw.value
-        if vr is not None and vr not in _TEXT_VRS:
+        if (vr is not None and vr not in _TEXT_VRS) or not (tag.is_private or _feeds(int(tag), vr)):
             return None
         if isinstance(value, (bytes, str)) and len(value) > _LONGEST_VALUE and vr not in ("SQ", "UN", None):
             return None
