@@ -157,7 +157,7 @@ def decode(dataset: FileDataset) -> tuple[np.ndarray, tuple[Note, ...]]:
         values, photometric = _decode_native(data, syntax, layout, pixel_vr)
     del data
     if layout.high >= layout.stored:
-        values >>= layout.high + 1 - layout.stored
+        values = values >> (layout.high + 1 - layout.stored)
     return _to_grey(values, photometric, dataset)
 
 
@@ -175,7 +175,23 @@ def _decode_native(data: bytes, syntax: UID, layout: PixelLayout, pixel_vr: str)
         raise Refused(Reason.CANNOT_DECODE)
     if len(data) >= 2 * size and len(data) % size <= 1:
         raise Refused(Reason.MULTI_FRAME)
+    if (values := _as_they_lie(data, syntax, layout)) is not None:
+        return values, layout.photometric
     return _run_decoder(data, syntax, layout, pixel_keyword=layout.keyword, pixel_vr=pixel_vr)
+
+
+def _as_they_lie(data: bytes, syntax: UID, layout: PixelLayout) -> np.ndarray | None:
+    """Sixteen little-endian bits a pixel without garbage above those that count: most radiographs, and nothing to be done.
+
+    pydicom would copy them and mask every value, which takes a tenth of the time of such a picture.
+    """
+    if (layout.allocated, layout.samples, layout.keyword) != (16, 1, "PixelData") or not syntax.is_little_endian:
+        return None
+    values = np.frombuffer(data, "<i2" if layout.is_signed else "<u2", layout.rows * layout.columns)
+    bits = layout.high if layout.is_signed else layout.high + 1
+    if values.max() >= 2**bits or (layout.is_signed and values.min() < -(2**bits)):
+        return None
+    return values.reshape(layout.rows, layout.columns)
 
 
 def _decode_encapsulated(frame: bytes, syntax: UID, layout: PixelLayout) -> tuple[np.ndarray, str]:

@@ -148,16 +148,17 @@ def _has_digit(value: str) -> bool:
     return any(char.isdigit() for char in value)
 
 
-def _parts_of_place(value: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _parts_of_place(value: str) -> tuple[str, ...]:
     """An address or institution as it stands, its lines, and a hospital's name without the words for its kind."""
     parts = [value, *re.split(r"[\n\r,;^]+", value)]
     parts += [_HOUSE_WORDS.sub(" ", part) for part in parts]
     cleaned = (" ".join(part.split()).strip(" .,-") for part in parts)
-    return [
+    return tuple(
         part
         for part in dict.fromkeys(cleaned)
         if len(part) >= 4 and part.lower() not in _PLAIN_PHRASES and (not says_nothing(part) or _has_digit(part))
-    ]
+    )
 
 
 _NO_IDENTIFIERS = re.compile(r"file|path|url|folder|doi|licen[cs]e|procedure|exam_?name|modality|descri", re.IGNORECASE)
