@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo real test checks format clean
+.PHONY: setup demo real test long checks format clean
 
 setup: $(READY)
 
@@ -21,6 +21,9 @@ real: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -q tests
+
+long: $(READY)
+	CXRPT_LONG_TESTS=1 $(BIN)/python -m pytest -q tests/long
 
 checks: $(READY)
 	$(BIN)/ruff format --check .
