@@ -199,8 +199,7 @@ def explain_command(
 def _build(settings: BuildSettings, dry_run: bool) -> None:
     console = Console(stderr=True)
     _show(census(settings, console) if dry_run else build(settings, console))
-    if dry_run:
-        typer.echo("dry run: no picture was decoded and nothing was written")
+    typer.echo("dry run: no picture was decoded and nothing was written" if dry_run else str(settings.folder))
 
 
 def _show(summary: BuildSummary) -> None:
@@ -223,4 +222,3 @@ def _show(summary: BuildSummary) -> None:
         )
     for remark in summary.remarks:
         typer.echo(remark)
-    typer.echo(str(summary.folder))
