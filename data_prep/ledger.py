@@ -83,6 +83,7 @@ class Note(StrEnum):
     CROPPED = "cropped"
     POLARITY_BY_IMAGE = "polarity_by_image"
     ADDENDUM_JOINED = "addendum_joined"
+    COLUMNS_MISSING = "columns_missing"
     REPORT_DATE_FAR = "report_date_far"
     NO_PATIENT_ID = "no_patient_id"
     IMAGE_MISSING = "image_missing"

@@ -64,8 +64,11 @@ def main(arguments: list[str] | None = None) -> None:
         hint = "free some space" if error.errno == errno.ENOSPC else "mend the path or its rights"
         typer.echo(f"cxrpt: {error.strerror or 'the file system failed'}: {hint}; CXRPT_DEBUG=1 shows where", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("cxrpt: interrupted", err=True)
+    except (KeyboardInterrupt, SystemExit) as end:
+        # typer ends with 130 itself, without a word.
+        if isinstance(end, SystemExit) and end.code != 130:
+            raise
+        typer.echo("cxrpt: interrupted; the same command goes on", err=True)
         sys.exit(130)
 
 

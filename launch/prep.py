@@ -204,7 +204,7 @@ def _build(settings: BuildSettings, dry_run: bool) -> None:
 
 def _show(summary: BuildSummary) -> None:
     if summary.was_complete:
-        typer.echo(f"{summary.folder} is complete: nothing to do")
+        typer.echo(f"{summary.folder} is complete: nothing to do (`cxrpt verify` tells whether it is whole)")
     shown = Table("split", "patients", "pairs", "images only", "texts only", "shards")
     for split, counts in summary.splits.items():
         shown.add_row(split, *(str(counts[name]) for name in ("patients", "pairs", "images", "texts", "shards")))

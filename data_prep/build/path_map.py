@@ -25,7 +25,9 @@ def explain(digits: str, out: Path) -> list[str]:
     Raises:
         InputError: there is no path map, or none of its lines fits.
     """
-    maps = sorted(out.absolute().parent.glob(f"{out.absolute().name}.*.paths.jsonl"))
+    # The folder of the institution, which a build names at its end, will do too.
+    places = (out.absolute(), out.absolute().parent)
+    maps = sorted(path for place in places for path in place.parent.glob(f"{place.name}.*.paths.jsonl"))
     if not maps:
         raise InputError(f"there is no path map beside {out}: it lies where the build was made")
     if not digits:

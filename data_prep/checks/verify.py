@@ -69,7 +69,7 @@ def verify_shards(root: Path, processes: int = 0, console: Console | None = None
     for folder, manifest in sound.items():
         for stray in _strays(folder, manifest):
             yield ShardCheck(manifest.institution, manifest.split, stray, problem="is in no manifest: remove it or build again")
-    yield from _check_builds(manifests)
+    yield from _check_builds(root, manifests)
 
 
 def _place(folder: Path) -> tuple[Path, int, Path]:
@@ -151,7 +151,7 @@ def _strays(folder: Path, manifest: Manifest) -> list[str]:
     return sorted(path.name for end in ("*.tar", f"*{INDEX_SUFFIX}") for path in folder.glob(end) if path.name not in names)
 
 
-def _check_builds(manifests: dict[Path, Manifest]) -> Iterator[ShardCheck]:
+def _check_builds(root: Path, manifests: dict[Path, Manifest]) -> Iterator[ShardCheck]:
     """What `build.json` and the ledger of an institution say against its manifests."""
     of_institution: dict[Path, list[Manifest]] = defaultdict(list)
     for folder, manifest in manifests.items():
@@ -165,10 +165,18 @@ def _check_builds(manifests: dict[Path, Manifest]) -> Iterator[ShardCheck]:
             continue
         try:
             build = json.loads((folder / BUILD).read_text())
-            for problem in _build_problems(folder, build, its_manifests):
+            problems = [*_build_problems(folder, build, its_manifests)]
+            if root not in (folder / split for split in SPLITS):
+                problems += _absent_splits(build, its_manifests)
+            for problem in problems:
                 yield ShardCheck(folder.name, "", BUILD, problem=problem)
         except (ValueError, KeyError, TypeError, AttributeError):
             yield ShardCheck(folder.name, "", BUILD, problem="cannot be read: build again")
+
+
+def _absent_splits(build: dict, manifests: list[Manifest]) -> list[str]:
+    absent = sorted(set(build["splits"]) - {manifest.split for manifest in manifests})
+    return [f"names the split {split}, which has no {MANIFEST_NAME}: copy or build it again" for split in absent]
 
 
 def _build_problems(folder: Path, build: dict, manifests: list[Manifest]) -> Iterator[str]:

@@ -228,15 +228,33 @@ def _without_contradictions(
 ) -> Iterator[tuple[LooseReport, _Draft]]:
     distances = [distance for report, draft in pairs if (distance := _days_apart(report, draft)) is not None]
     shifted = len(distances) >= _ENOUGH_TO_JUDGE and sum(one > FAR_DAYS for one in distances) * 2 > len(distances)
+    shares_numbers = _share_numbers(pairs)
     for report, draft in pairs:
         named = f"patient {report.patient}" if report.patient else ""
-        other_patient = named in header_patients and draft.patient.startswith("patient ") and named != draft.patient
+        differs = bool(named) and draft.patient.startswith("patient ") and not _same_number(named, draft.patient)
+        other_patient = differs and (named in header_patients or shares_numbers)
         by_uid = draft.study in (report.study_number, *report.other_numbers)
         reused = not shifted and not by_uid and named != draft.patient and (_days_apart(report, draft) or 0) > REUSED_DAYS
         if other_patient or reused:
             drop(report, Reason.CONTRADICTORY_REPORT)
         else:
             yield report, draft
+
+
+def _share_numbers(pairs: list[tuple[LooseReport, _Draft]]) -> bool:
+    """Whether the reports number patients as the headers do: most of those that name one agree.
+
+    Only then does a number that no header knows contradict; where a table has numbers of its own, all of them are unknown.
+    """
+    both = [
+        (report.patient, draft.patient) for report, draft in pairs if report.patient and draft.patient.startswith("patient ")
+    ]
+    agreeing = sum(_same_number(f"patient {mine}", theirs) for mine, theirs in both)
+    return 2 * agreeing > len(both)
+
+
+def _same_number(one: str, other: str) -> bool:
+    return _plain(one.removeprefix("patient ")) == _plain(other.removeprefix("patient "))
 
 
 def _days_apart(report: LooseReport, draft: _Draft) -> int | None:

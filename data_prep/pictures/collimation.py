@@ -27,7 +27,7 @@ _EDGE_WIDTH = 3
 """Reduced pixels over which an edge may be soft."""
 _WORTH = 0.01
 """Of a side: thinner borders stay."""
-_LEAST_LEFT = 0.5
+_LEAST_LEFT = 0.4
 """Of a side: a smaller box is not believed."""
 
 Box = tuple[int, int, int, int]

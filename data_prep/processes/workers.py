@@ -20,6 +20,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from multiprocessing import forkserver
 from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -38,7 +39,6 @@ CHUNKS_A_WORKER = 64
 CLOCK_FACTOR = 20
 """Seconds on the clock for each second of processor time that an item may use."""
 _TRIES_OF_A_CHUNK = 3
-_ended_pools: list[ProcessPool] = []
 
 
 def run_chunks(
@@ -120,9 +120,9 @@ def _pool(processes: int) -> Iterator[ProcessPool]:
     # Fork would copy the threads of the progress display in whatever state they are.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["data_prep.build.convert"])
+    with _silent():
+        forkserver.ensure_running()
     pool = ProcessPool(max(1, processes), CHUNKS_A_WORKER, initializer=_start_worker, context=context)
-    # A worker that is replaced as the pool ends still looks for its locks, and would complain on stderr if they were gone.
-    _ended_pools.append(pool)
     try:
         yield pool
         pool.close()
@@ -131,6 +131,24 @@ def _pool(processes: int) -> Iterator[ProcessPool]:
         raise
     finally:
         pool.join()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """What is started in the block writes to nowhere: a worker that is interrupted, or that is started as its pool ends, would
+    print a traceback; what went wrong in one is told by its end."""
+    if os.environ.get("CXRPT_DEBUG"):
+        yield
+        return
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _start_worker() -> None:

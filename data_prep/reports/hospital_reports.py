@@ -18,7 +18,7 @@ from data_prep.files.encodings import decode_text, with_plain_breaks
 from data_prep.files.export_files import find_files, reason_against_path
 from data_prep.files.tables import STUDY_NUMBER_COLUMNS, Row, Table, find_column, parse_table, read_whole_table
 from data_prep.inputs import Identifiers, ReportInput, SetAside, sex_as_allowed, years_as_allowed
-from data_prep.ledger import Reason
+from data_prep.ledger import Note, Reason
 from data_prep.loose import LooseReport, ReportStatus
 from data_prep.pictures.read_dicom import Refused, libraries_silenced, read_header
 from data_prep.privacy.identifiers import parse_date, row_identifiers, unknown_identifiers
@@ -159,7 +159,8 @@ def _read_text(input_id: str, path: Path, content: bytes, columns: ReportColumns
             raise Refused(Reason.EMPTY_REPORT)
         return list(_rows(table, told, f"{input_id}//"))
     if suffix in (".csv", ".tsv", ".json", ".jsonl", ".ndjson"):
-        raise Refused(Reason.BROKEN_REPORT)
+        notes = () if table is None else (Note.COLUMNS_MISSING,)
+        return [SetAside(input_id, "report", Reason.BROKEN_REPORT, notes)]
     return [_named_by_file(input_id, path, FoundReport(with_plain_breaks(text)))]
 
 
@@ -220,7 +221,8 @@ def _find_columns(table: Table, given: ReportColumns) -> _Columns | None:
     if body == (None,):
         body = tuple(column(name.strip(), ()) for name in given.body.split(",")) if given.body else ()
         body = body or tuple(name for one in _PARTS if (name := column(one, ())))
-    if number is None or not body or None in body:
+    named = (given.patient, given.date)
+    if number is None or not body or None in body or any(name and find_column(head, (name,)) is None for name in named):
         return None
     others = () if given.number else tuple(name for one in STUDY_NUMBER_COLUMNS if (name := column(one, ())) and name != number)
     return _Columns(
@@ -239,10 +241,14 @@ def _require_columns(table: Table, given: ReportColumns, path: Path) -> _Columns
     columns = _find_columns(table, given)
     if columns is not None:
         return columns
-    has_number = find_column([dict.fromkeys(table.names, "")], (given.number,) if given.number else STUDY_NUMBER_COLUMNS)
-    missing, option = (
-        (given.body or "report", "--report-column") if has_number else (given.number or "accession_number", "--number-column")
+    head = [dict.fromkeys(table.names, "")]
+    wanted = (
+        ((given.number,) if given.number else STUDY_NUMBER_COLUMNS, given.number or "accession_number", "--number-column"),
+        ((given.patient,) if given.patient else table.names, given.patient or "", "--patient-column"),
+        ((given.date,) if given.date else table.names, given.date or "", "--date-column"),
     )
+    absent = ((name, option) for names, name, option in wanted if find_column(head, names) is None)
+    missing, option = next(absent, (given.body or "report", "--report-column"))
     # The columns are not listed: a table without a header line would show its first patient.
     there = f"{len(table.names)} columns" if table.rows else "no row"
     raise InputError(f"{path} has no column {missing!r} in its header line (found {there}): name yours with {option}")

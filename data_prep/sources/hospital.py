@@ -15,6 +15,7 @@ from cxrpt.errors import InputError
 from data_prep.files.export_files import ExportFiles, find_files
 from data_prep.files.tables import read_labels
 from data_prep.inputs import Export, SetAside
+from data_prep.ledger import Note
 from data_prep.linking.link import link
 from data_prep.linking.scan_dicom import SCAN_CHUNK, scan_headers
 from data_prep.linking.shared_images import SharedImages
@@ -50,6 +51,9 @@ def files_of(src: Path, options: HospitalOptions) -> tuple[Sequence[Path], Hospi
     """
     if not src.is_dir():
         raise InputError(f"{src} is no folder: name the folder of the export")
+    for option, path in (("--reports", options.reports), ("--labels", options.labels)):
+        if path is not None and not path.exists():
+            raise InputError(f"{option} {path} does not exist: name the table, or leave the option out")
     reports, labels = options.reports or find_reports(src), options.labels or find_labels(src)
     found = find_files(src, {path.resolve() for path in (reports, labels) if path})
     if not found and reports is None:
@@ -58,8 +62,18 @@ def files_of(src: Path, options: HospitalOptions) -> tuple[Sequence[Path], Hospi
 
 
 def find_reports(src: Path) -> Path | None:
-    """The reports of an export by convention."""
-    return next((src / name for name in _REPORT_NAMES if (src / name).exists()), None)
+    """The reports of an export by convention.
+
+    Raises:
+        InputError: there are several.
+    """
+    found = [src / name for name in _REPORT_NAMES if (src / name).exists()]
+    if len(found) > 1:
+        raise InputError(
+            f"{src} holds {' and '.join(path.name for path in found)}: move the tables into the folder reports/, which may "
+            "hold both, or name one with --reports"
+        )
+    return found[0] if found else None
 
 
 def find_labels(src: Path) -> Path | None:
@@ -96,6 +110,11 @@ def collect(src: Path, files: Sequence[Path], options: HospitalOptions, reading:
     labels = read_labels(options.labels) if options.labels else {}
     linked = link(unique, [*reports, *found], labels)
     remarks = [] if options.reports or found else ["no reports were found or named: images only"]
+    if tables := sum(Note.COLUMNS_MISSING in one.notes for one in broken):
+        remarks.append(
+            f"{tables} tables among the reports have no column for the study or the text: "
+            "name yours with --number-column and --report-column"
+        )
     if options.labels:
         remarks.append(f"labels: {linked.labels_without_study} of {len(labels)} studies of the table are not in the export")
     return Export(linked.studies, (*set_aside, *broken, *linked.set_aside), remarks=tuple(remarks))

@@ -49,7 +49,7 @@ def test_what_has_no_border_or_would_hardly_remain_is_left_alone():
     assert find_box((made.phantom(3) // 16).astype(np.uint8)) is None
     assert find_box(np.full((300, 200), 7, np.uint8)) is None
     assert (
-        find_box(cv2.copyMakeBorder(np.full((200, 200), 200, np.uint8), 0, 0, 150, 150, cv2.BORDER_CONSTANT, value=0)) is None
+        find_box(cv2.copyMakeBorder(np.full((200, 200), 200, np.uint8), 0, 0, 250, 250, cv2.BORDER_CONSTANT, value=0)) is None
     )
 
 

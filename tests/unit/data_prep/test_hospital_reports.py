@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import made_exports
+import made_exports as exports
 import made_reports as made
 import pytest
 from made_exports import CANARY
@@ -248,3 +249,21 @@ def test_a_table_without_rows_is_an_empty_report(tmp_path):
     (tmp_path / "a.csv").write_text("accession_number,report\n")
     _, ((one),) = read_reports(tmp_path, ReportColumns(), Reading())
     assert (one.input_id, one.reason) == ("report//a.csv", Reason.EMPTY_REPORT)
+
+
+def test_tables_whose_columns_are_not_found_are_told(tmp_path):
+    exports.dicom(tmp_path / "src" / "a.dcm", 1)
+    exports.table(tmp_path / "src" / "reports.csv", [{"accession_number": "ACC00001", "report": "Clear lungs."}])
+    for option in ("patient_column", "date_column"):
+        with pytest.raises(InputError, match=option.replace("_", "-")):
+            build(exports.settings(tmp_path / "src", tmp_path / "o", hospital=HospitalOptions(**{option: "Quatsch"})))
+    (tmp_path / "src" / "reports").mkdir()
+    with pytest.raises(InputError, match="move the tables into"):
+        build(exports.settings(tmp_path / "src", tmp_path / "o"))
+    (tmp_path / "src" / "reports.csv").unlink()
+    exports.table(tmp_path / "src" / "reports" / "befunde.csv", [{"Auftrag": "ACC00001", "Befundtext": "Clear lungs."}])
+    summary = build(exports.settings(tmp_path / "src", tmp_path / "o"))
+    assert summary.reasons == {"broken_report": 1} and summary.notes["columns_missing"] == 1
+    assert any("--number-column" in remark for remark in summary.remarks)
+    with pytest.raises(InputError, match="does not exist"):
+        build(exports.settings(tmp_path / "src", tmp_path / "p", hospital=HospitalOptions(reports=tmp_path / "nix.csv")))

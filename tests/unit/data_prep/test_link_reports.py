@@ -3,8 +3,10 @@
 import datetime
 from pathlib import Path
 
+import made_exports as exports
 import pytest
 
+from data_prep.build.run import build
 from data_prep.inputs import Identifiers, ImageInput, ReportInput
 from data_prep.ledger import Note, Reason
 from data_prep.linking.link import Linked, link
@@ -225,3 +227,13 @@ def test_images_of_a_study_keep_what_they_share_once_and_the_study_has_all_of_it
     assert set(study.identifiers.names) == {"Operator0", "Operator1", "Operator2", "Quirrel"}
     assert set(study.identifiers.ids) == {"P1", "series0", "series1", "series2", "f0", "f1", "f2"}
     assert len(study.identifiers.dates) == 3 and set(study.identifiers.phrases) == {"Mercytown", "Desk 0", "Desk 1", "Desk 2"}
+
+
+def test_a_patient_whom_no_header_knows_contradicts_where_all_others_are_known(tmp_path):
+    for seed in range(3):
+        exports.dicom(tmp_path / "src" / f"{seed}.dcm", seed, PatientID=f"000{seed + 1}")
+    rows = [{"accession_number": f"ACC0000{seed}", "report": "Clear lungs.", "patient_id": f"{seed + 1}"} for seed in range(2)]
+    exports.table(tmp_path / "src" / "reports.csv", [*rows, {**rows[0], "accession_number": "ACC00002", "patient_id": "P999"}])
+    summary = build(exports.settings(tmp_path / "src", tmp_path / "out"))
+    assert summary.reasons == {"contradictory_report": 1}
+    assert sum(counts["pairs"] for counts in summary.splits.values()) == 2

@@ -340,3 +340,14 @@ def test_near_copies_end_with_1_only_when_strict(out):
     loose, strict = run_verify(out), run_verify(out, "--strict")
     assert (loose.exit_code, strict.exit_code) == (0, 1)
     assert "warning: north train+test: the pictures of samples a2 and x1 are near copies" in loose.output
+
+
+def test_a_split_that_is_gone_is_told(tmp_path):
+    settings = made.settings(made.hospital(tmp_path / "src", 4), tmp_path / "out")
+    build(settings)
+    shutil.rmtree(settings.folder / "val")
+    for root in (settings.out, settings.folder):
+        assert [check.problem for check in verify_shards(root) if check.problem] == [
+            "names the split val, which has no manifest.json: copy or build it again"
+        ]
+    assert [check.problem for check in verify_shards(settings.folder / "train") if check.problem] == []
