@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
         # typer ends with 130 itself, without a word.
         if isinstance(end, SystemExit) and end.code != 130:
             raise
-        typer.echo("cxrpt: interrupted; the same command goes on", err=True)
+        typer.echo("cxrpt: interrupted; run the same command again", err=True)
         sys.exit(130)
 
 
