@@ -8,8 +8,10 @@ from cxrpt.checkpoint.state import RunState, check_resumable
 from cxrpt.checkpoint.store import committed_steps, step_folder
 from cxrpt.config import RunConfig
 from cxrpt.data.example import ExampleMaker
-from cxrpt.data.loader import MicroBatches, Source, StepShape, open_sources, shape_step
+from cxrpt.data.loader import MicroBatches
 from cxrpt.data.plan import Plan
+from cxrpt.data.sources import Source, open_sources
+from cxrpt.data.step import StepShape, shape_step
 from cxrpt.data.text import Tokenizer
 from cxrpt.dist.world import choose_device
 from cxrpt.errors import InputError

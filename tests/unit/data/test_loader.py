@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from cxrpt.config import load_config
-from cxrpt.data.loader import MicroBatches, micro_batches, open_sources, shape_step
+from cxrpt.data.loader import MicroBatches, micro_batches
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import index_path
+from cxrpt.data.sources import open_sources
+from cxrpt.data.step import shape_step
 from cxrpt.errors import InputError
 from cxrpt.preflight import prepare
 from data_prep.train_tokenizer import train_tokenizer
@@ -73,7 +75,7 @@ def test_workers_change_nothing_and_seeking_equals_walking(shards):
 
 def test_masks_differ_by_epoch(shards):
     maker = prepare(config_of(shards), 0, 1).maker
-    raw = dataset(config_of(shards)).cache.reader(0, 0).read(0)
+    raw = dataset(config_of(shards)).shards.reader(0, 0).read(0)
     first, again, second = maker.make(raw, 0, 0), maker.make(raw, 0, 0), maker.make(raw, 0, 1)
     assert np.array_equal(first.hidden, again.hidden) and np.array_equal(first.patches, again.patches)
     assert not np.array_equal(first.hidden, second.hidden) and not np.array_equal(first.patches, second.patches)
