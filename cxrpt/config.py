@@ -8,7 +8,7 @@ import difflib
 import re
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,6 +24,10 @@ class SourceConfig:
     """Folder `<out>/<institution>` that `cxrpt prep` made."""
     weight: float = 1.0
     """Share of the samples, relative to the other sources; 0 leaves the source out."""
+    weight_from_step: dict[int, float] = field(default_factory=dict)
+    """A schedule of the weight, as {20000: 0.5, 50000: 0}: from each step on it is this; before the first it is `weight`."""
+    epochs: int = 0
+    """The source ends, on all lanes with one step, before a sample would come more often than this; 0 repeats it."""
     use: str = "all"
     """all, pairs, images or texts: what of each sample is used."""
 
@@ -39,6 +43,9 @@ class DataConfig:
     """Streams that stand in for ranks: the world size divides it, and it divides the global batch."""
     mix_slots: int = 1024
     """Slots of the mixing table: weights are quantised to multiples of 1/mix_slots."""
+    temperature: float = 0.0
+    """T above 0 multiplies each weight by the source's number of samples to the power 1/T: 1 draws by size, larger T more
+    evenly; 0 takes the weights as they are."""
     image_size: int = 224
     """Side of the square the model sees, in pixels; a multiple of the patch size."""
     max_text_tokens: int = 160
@@ -198,6 +205,8 @@ def _key_paths(cls: Any, prefix: str = "") -> list[str]:
             paths += _key_paths(hint, path + ".")
         elif is_dataclass(value_type := (get_args(hint) or (None,))[-1]):
             paths += [f"{path}.*", *_key_paths(value_type, f"{path}.*.")]
+        elif get_origin(hint) is dict:
+            paths.append(f"{path}.*")
     return paths
 
 
@@ -287,12 +296,24 @@ def check_config(config: RunConfig) -> None:
             source.use in ("all", "pairs", "images", "texts"), f"{key}.use", source.use, "must be all, pairs, images or texts"
         )
         _require(0 <= source.weight <= 1e9, f"{key}.weight", source.weight, "must lie between 0 and 1e9")
+        schedule = source.weight_from_step
+        _require(
+            all(step > 0 and 0 <= weight <= 1e9 for step, weight in schedule.items()),
+            f"{key}.weight_from_step", schedule, "must hold steps above 0 and weights between 0 and 1e9",
+        )  # fmt: skip
+        _require(source.epochs >= 0, f"{key}.epochs", source.epochs, "must be 0 (without end) or more")
     weights = {name: source.weight for name, source in data.sources.items()}
     _require(
         sum(weights.values()) > 0, "data.sources.*.weight", weights, "sums to 0: give at least one source a weight above 0"
     )
-    active = sum(weight > 0 for weight in weights.values())
-    _require(data.mix_slots >= active, "data.mix_slots", data.mix_slots, f"must be at least the number of sources, {active}")
+    _require(
+        len(weights) <= data.mix_slots <= 65536,
+        "data.mix_slots", data.mix_slots, f"must lie between the number of sources, {len(weights)}, and 65536",
+    )  # fmt: skip
+    _require(
+        data.temperature == 0 or 0.1 <= data.temperature < float("inf"),
+        "data.temperature", data.temperature, "must be 0 (weights as they are) or at least 0.1",
+    )  # fmt: skip
     positive = (
         (data, "data", "image_size"), (data, "data", "lanes"), (model, "model", "patch_size"), (model, "model", "mlp_ratio"),
         (config.optim, "optim", "lr"), (config.optim, "optim", "eps"), (config.optim, "optim", "clip_norm"),

@@ -13,6 +13,7 @@ from cxrpt.data.plan import Plan
 from cxrpt.data.sources import Source, open_sources
 from cxrpt.data.step import StepShape, shape_step
 from cxrpt.data.text import Tokenizer
+from cxrpt.data.timeline import PlanSource, Segment, describe_data, plan_segments
 from cxrpt.dist.world import choose_device
 from cxrpt.errors import InputError
 from cxrpt.model.pretrain import Shape, model_shape
@@ -29,21 +30,32 @@ class Prepared:
     shape: Shape
     step: StepShape
     maker: ExampleMaker
+    data: dict[str, str]
+    """What the configuration says of the data, part by part."""
 
     def micro_batches(self, first_slot: int) -> MicroBatches:
         """This rank's micro-batches from a slot on."""
         return MicroBatches(self.plan, self.sources, self.maker, self.step, first_slot)
 
 
-def prepare(config: RunConfig, rank: int, world: int) -> Prepared:
+def prepare(
+    config: RunConfig, rank: int, world: int, saved: RunState | None = None, accept_data_change: bool = False
+) -> Prepared:
     """Open what a rank needs.
 
+    Args:
+        config: of the run.
+        rank: of this process.
+        world: ranks of the run.
+        saved: the state that the run resumes from.
+        accept_data_change: go on with other sources, weights or shards than the saved run had.
+
     Raises:
-        InputError: sources, tokenizer, lanes, batch, ranks or objectives are missing or do not fit together.
+        InputError: sources, tokenizer, lanes, batch, ranks or objectives are missing or do not fit together, or do not
+            fit the saved run.
     """
     tokenizer = load_tokenizer(config)
     sources = open_sources(config.data)
-    plan = Plan(config.seed, [source.plan for source in sources], config.data.lanes, config.data.mix_slots)
     step = shape_step(config.train.global_batch, config.data.lanes, config.engine.micro_batch, rank, world)
     if config.objective.itc_weight > 0 and step.accumulation > 1:
         raise InputError(
@@ -52,7 +64,29 @@ def prepare(config: RunConfig, rank: int, world: int) -> Prepared:
         )
     shape = model_shape(config.model, config.data, config.objective, tokenizer.vocab_size)
     maker = ExampleMaker(config.data, config.objective, config.model.patch_size, tokenizer, config.seed)
-    return Prepared(sources, plan, tokenizer, shape, step, maker)
+    of_plan = [source.plan for source in sources]
+    data = describe_data(of_plan, config.seed, config.data.mix_slots, config.data.temperature)
+    if saved is not None:
+        check_resumable(saved, _frozen(config, tokenizer, shape, world), data, accept_data_change)
+    plan = Plan(of_plan, config.data.lanes, _segments(config, of_plan, step, data, saved))
+    if plan.end_slot is not None and config.train.steps * step.slots > plan.end_slot:
+        raise InputError(
+            f"train.steps={config.train.steps}: every source has ended by step {plan.end_slot // step.slots} "
+            "(data.sources.*.epochs): name fewer steps or more epochs"
+        )
+    return Prepared(sources, plan, tokenizer, shape, step, maker, data)
+
+
+def _segments(
+    config: RunConfig, sources: list[PlanSource], step: StepShape, data: dict[str, str], saved: RunState | None
+) -> tuple[Segment, ...]:
+    """Those of the saved run; from where it stands on those of the configuration, if that changed."""
+    history = () if saved is None else tuple(Segment.from_json(fields) for fields in saved.timeline)
+    if saved is not None and saved.data == data:
+        return history
+    part = config.data
+    from_slot = 0 if saved is None else saved.slot
+    return plan_segments(sources, config.seed, part.lanes, part.mix_slots, part.temperature, step.slots, from_slot, history)
 
 
 def load_tokenizer(config: RunConfig) -> Tokenizer:
@@ -62,12 +96,18 @@ def load_tokenizer(config: RunConfig) -> Tokenizer:
     return Tokenizer.load(Path(config.data.tokenizer))
 
 
-def frozen(config: RunConfig, prepared: Prepared, ranks: int) -> dict[str, Any]:
+def new_state(config: RunConfig, prepared: Prepared, ranks: int) -> RunState:
+    """The state of a run that has not begun."""
+    return RunState(frozen=_frozen(config, prepared.tokenizer, prepared.shape, ranks))
+
+
+def _frozen(config: RunConfig, tokenizer: Tokenizer, shape: Shape, ranks: int) -> dict[str, Any]:
     """What must not change while a run goes on."""
     return {
-        "tokenizer": prepared.tokenizer.fingerprint,
-        "model": asdict(prepared.shape) | {"scales": list(prepared.shape.scales)},
+        "tokenizer": tokenizer.fingerprint,
+        "model": asdict(shape) | {"scales": list(shape.scales)},
         "global_batch": config.train.global_batch,
+        "data.lanes": config.data.lanes,
         "precision": config.engine.precision,
         "zero_stage": config.engine.zero_stage,
         "ranks": ranks,
@@ -82,16 +122,14 @@ def check_launch(config: RunConfig, ranks: int, accept_data_change: bool) -> Pre
     """
     if ranks < 1:
         raise InputError(f"--ranks {ranks}: must be at least 1")
-    prepared = prepare(config, 0, ranks)
-    choose_device(config.engine.device, ranks - 1)
     steps = committed_steps(config.run_dir)
+    saved = RunState.read(step_folder(config.run_dir, steps[-1])) if steps else None
+    prepared = prepare(config, 0, ranks, saved, accept_data_change)
+    choose_device(config.engine.device, ranks - 1)
     if steps and steps[-1] > config.train.steps:
         raise InputError(
             f"train.steps={config.train.steps}: the run is at step {steps[-1]} already: name more steps or another run"
         )
-    if steps:
-        saved = RunState.read(step_folder(config.run_dir, steps[-1]))
-        check_resumable(saved, frozen(config, prepared, ranks), prepared.plan.parts(), accept_data_change)
     if config.track.uri and config.track.uri != "none":
         # Once a run is under way, a server that is gone costs nothing but delay.
         check_tracking_uri(config.track.uri, must_answer=config.track.require_at_start and not steps)

@@ -9,7 +9,7 @@ import torch
 
 from cxrpt.checkpoint.export import export_model
 from cxrpt.checkpoint.lease import take_lease
-from cxrpt.checkpoint.state import RunState, check_resumable
+from cxrpt.checkpoint.state import RunState, data_changes
 from cxrpt.checkpoint.store import (
     begin_save,
     check_files,
@@ -31,7 +31,7 @@ from cxrpt.model.flops import training_flops
 from cxrpt.model.pretrain import PretrainModel
 from cxrpt.optim import learning_rate
 from cxrpt.preempt import StopFlag
-from cxrpt.preflight import Prepared, frozen, prepare
+from cxrpt.preflight import Prepared, new_state, prepare
 from cxrpt.track.journal import Journal
 from cxrpt.track.losses import LossWindow, step_loss
 from cxrpt.track.metrics import SpeedMeter, matmul_flops
@@ -56,15 +56,16 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False) -
     world = join_world(config.engine.device)
     try:
         lease = take_lease(config.run_dir) if world.is_first else None
-        prepared = prepare(config, world.rank, world.size)
-        code = _train(config, prepared, world, stop, accept_data_change)
+        saved = _last_saved(config, world)
+        prepared = prepare(config, world.rank, world.size, saved, accept_data_change)
+        code = _train(config, prepared, world, stop, saved)
         del lease
         return code
     finally:
         leave_world()
 
 
-def _train(config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, accept_data_change: bool) -> int:
+def _train(config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, saved: RunState | None) -> int:
     # Model
     torch.manual_seed(config.seed)
     model = PretrainModel(prepared.shape, len(prepared.sources), gather_rows_of_ranks)
@@ -72,7 +73,7 @@ def _train(config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, 
     window = LossWindow(prepared.shape.scales, [source.name for source in prepared.sources], world.device)
 
     # Resume
-    state = _resume(config, prepared, world, engine, window, accept_data_change)
+    state = _resume(config, prepared, world, engine, window, saved)
     journal = Journal(config.run_dir / "journal.jsonl") if world.is_first else None
     if state.step:
         log.info("resuming after step %d", state.step)
@@ -174,19 +175,26 @@ def _bookkeeping(prepared: Prepared, state: RunState, lr: float, grad_norm: floa
     return metrics
 
 
-def _resume(
-    config: RunConfig, prepared: Prepared, world: World, engine: Engine, window: LossWindow, accept_data_change: bool
-) -> RunState:
-    """The state after the last committed step, with engine and window set to it; a new one if there is none."""
+def _last_saved(config: RunConfig, world: World) -> RunState | None:
+    """The state of the last committed step, on every rank; None if there is none."""
     if world.is_first:
         remove_uncommitted(config.run_dir)
     steps = from_first_rank(committed_steps(config.run_dir) if world.is_first else None)
-    fresh = RunState(frozen=frozen(config, prepared, world.size), plan=prepared.plan.parts())
-    if not steps:
-        return fresh
-    folder = step_folder(config.run_dir, steps[-1])
-    saved = RunState.read(folder)
-    check_resumable(saved, fresh.frozen, fresh.plan, accept_data_change)
+    return RunState.read(step_folder(config.run_dir, steps[-1])) if steps else None
+
+
+def _resume(
+    config: RunConfig, prepared: Prepared, world: World, engine: Engine, window: LossWindow, saved: RunState | None
+) -> RunState:
+    """The state to go on from, with engine and window set to it."""
+    state = saved or new_state(config, prepared, world.size)
+    changes = data_changes(state.data, prepared.data)
+    state.data, state.timeline = prepared.data, [segment.to_json() for segment in prepared.plan.segments]
+    if saved is None:
+        return state
+    if changes:
+        log.info("from step %d on, by request: %s", state.step, "; ".join(changes))
+    folder = step_folder(config.run_dir, state.step)
     # Rank 0 reads everything once; a bad file must stop all ranks, with one message.
     problem = None
     if world.is_first:
@@ -198,8 +206,7 @@ def _resume(
         raise InputError(problem)
     engine.load(folder)
     window.load(saved.windows[world.rank])
-    saved.plan = fresh.plan
-    return saved
+    return state
 
 
 def _save(config: RunConfig, prepared: Prepared, world: World, engine: Engine, state: RunState, window: LossWindow) -> None:

@@ -50,18 +50,19 @@ def plan(
     prepared = prepare(resolved, 0, ranks)
     steps, batch = resolved.train.steps, resolved.train.global_batch
     epochs = prepared.plan.epochs(steps * prepared.step.slots)
+    drawn = prepared.plan.drawn(steps * prepared.step.slots)
     table = Table(
         "source", "use", "samples", "weight", "quantised", "drawn in the run", "epochs", title=f"{steps} steps of {batch}"
     )
     for source in prepared.sources:
-        share = prepared.plan.weights()[source.name]
+        share = prepared.plan.shares_at(0).get(source.name, 0.0)
         table.add_row(
             source.name,
             source.use,
             f"{source.plan.num_samples:,}",
             f"{source.plan.weight:g}",
             f"{share:.4f}",
-            f"{share * steps * batch:,.0f}",
+            f"{drawn[source.name]:,}",
             f"{epochs.get(source.name, 0.0):.2f}",
         )
     Console().print(table)

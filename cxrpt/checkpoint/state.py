@@ -17,15 +17,17 @@ class RunState:
     step: int = 0
     slot: int = 0
     """Slots of each lane that the trainer has consumed: all there is to the loader's state."""
-    plan: dict[str, str] = field(default_factory=dict)
-    """Parts of the plan's fingerprint."""
+    data: dict[str, str] = field(default_factory=dict)
+    """What the configuration said of the data (`describe_data`), part by part."""
+    timeline: list[dict[str, Any]] = field(default_factory=list)
+    """Segments of the plan, those that are passed and those to come: a mix that changed in mid-run is recorded here."""
     frozen: dict[str, Any] = field(default_factory=dict)
     """What must not change while the run goes on: shape of the model, tokenizer, precision, ranks, ZeRO stage."""
     samples_by_source: dict[str, int] = field(default_factory=dict)
     bad_by_source: dict[str, int] = field(default_factory=dict)
     skipped_in_row: int = 0
     skipped_total: int = 0
-    windows: list[list[float]] = field(default_factory=list)
+    windows: list[dict[str, list[float]]] = field(default_factory=list)
     """Of each rank: loss sums since the last logged step, so that a resumed run logs the same numbers."""
 
     def write(self, folder: Path) -> None:
@@ -45,7 +47,7 @@ _MENDS = {
 }
 
 
-def check_resumable(saved: RunState, frozen: dict[str, Any], plan: dict[str, str], accept_data_change: bool) -> None:
+def check_resumable(saved: RunState, frozen: dict[str, Any], data: dict[str, str], accept_data_change: bool) -> None:
     """Whether a run saved as `saved` may go on under this configuration.
 
     Raises:
@@ -56,9 +58,15 @@ def check_resumable(saved: RunState, frozen: dict[str, Any], plan: dict[str, str
         if before != json.loads(json.dumps(now)):
             mend = _MENDS.get(name, "set it back, or start a new run under another name")
             raise InputError(f"the run at step {saved.step} has {name}={before!r} and the configuration {now!r}: {mend}")
-    changed = sorted(name for name in saved.plan.keys() | plan.keys() if saved.plan.get(name) != plan.get(name))
-    if changed and not accept_data_change:
+    changes = data_changes(saved.data, data)
+    if changes and not accept_data_change:
         raise InputError(
-            f"the data of the run changed since step {saved.step}: {', '.join(changed)}; "
-            "set it back, or accept it with --accept-data-change"
+            f"the data of the run changed since step {saved.step}: {'; '.join(changes)}: "
+            "set it back, or accept it from there on with --accept-data-change"
         )
+
+
+def data_changes(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """What differs between two descriptions of the data, in words."""
+    names = [name for name in before | now if before.get(name) != now.get(name)]
+    return [f"{name} ({before.get(name, 'absent')} -> {now.get(name, 'absent')})" for name in names]

@@ -1,7 +1,7 @@
 """Counter-based randomness: pure functions of integers, vectorised over numpy arrays.
 
 Nothing here has state. `mix` is the finaliser of SplitMix64 (Steele, Lea, Flood 2014); `permute` is a Feistel network
-over the next power of four, walked until it lands inside the range (Black and Rogaway 2002), so that any single place
+over the next power of two, walked until it lands inside the range (Black and Rogaway 2002), so that any single place
 of a permutation of any size costs a few operations and no memory.
 """
 
@@ -11,15 +11,15 @@ import numpy as np
 
 _ROUNDS = 6
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_ROUND_STEPS = np.left_shift(np.arange(1, _ROUNDS + 1, dtype=np.uint64), np.uint64(40))[:, None]
 
 
 def mix(value: np.ndarray) -> np.ndarray:
-    """Scramble uint64 integers, one to one."""
-    with np.errstate(over="ignore"):
-        value = value + _GOLDEN
-        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return value ^ (value >> np.uint64(31))
+    """Scramble an array of uint64 integers, one to one; arrays wrap round without a word, which is what is meant."""
+    value = value + _GOLDEN
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
 
 
 def derive(*parts: int | np.ndarray) -> np.ndarray:
@@ -35,31 +35,32 @@ def permute(index: np.ndarray, size: np.ndarray | int, key: np.ndarray) -> np.nd
 
     Args:
         index: (n,) integers, 0 <= index < size.
-        size: (n,) integers or one, above 0.
+        size: (n,) integers or one, above 0 and below 2 ** 53.
         key: (n,) or (1,) uint64.
 
     Returns:
         (n,) int64, for fixed size and key a one-to-one map of range(size) to itself.
     """
-    index = np.asarray(index, np.uint64)
-    sizes = np.broadcast_to(np.asarray(size, np.uint64), index.shape)
-    key = np.broadcast_to(key, index.shape)
-    half = np.ones(index.shape, np.uint64)
-    for bits in range(1, 32):
-        half[np.left_shift(np.uint64(1), np.uint64(2 * bits)) < sizes] = bits + 1
-    mask = np.left_shift(np.uint64(1), half) - np.uint64(1)
+    result = np.asarray(index).astype(np.uint64)
+    sizes = np.broadcast_to(np.asarray(size, np.uint64), result.shape)
+    bits = np.frexp((sizes - np.uint64(1)).astype(np.float64))[1].astype(np.uint64)
+    low_bits = bits - (bits >> np.uint64(1))
+    low, high = (np.left_shift(np.uint64(1), width) - np.uint64(1) for width in (low_bits, bits - low_bits))
+    keys = np.broadcast_to(mix(key + _ROUND_STEPS), (_ROUNDS, *result.shape))
 
-    walking = np.arange(index.size)
-    result = index.copy()
+    value, walking = result, np.arange(result.size)
     while walking.size:
-        value, shift, low = result[walking], half[walking], mask[walking]
-        left, right = value >> shift, value & low
-        for round_number in range(_ROUNDS):
-            scrambled = mix(key[walking] ^ mix(right ^ np.left_shift(np.uint64(round_number + 1), np.uint64(40))))
-            left, right = right, left ^ (scrambled & low)
-        value = np.left_shift(left, shift) | right
-        result[walking] = value
-        walking = walking[value >= sizes[walking]]
+        left, right = value >> low_bits, value & low
+        # The halves change their width with every round; the number of rounds is even.
+        for first, second in zip(keys[::2], keys[1::2], strict=True):
+            left, right = right, left ^ (mix(right ^ first) & high)
+            left, right = right, left ^ (mix(right ^ second) & low)
+        value = np.left_shift(left, low_bits) | right
+        outside = value >= sizes
+        inside = ~outside
+        result[walking[inside]] = value[inside]
+        walking, value, sizes, low_bits = walking[outside], value[outside], sizes[outside], low_bits[outside]
+        low, high, keys = low[outside], high[outside], keys[:, outside]
     return result.astype(np.int64)
 
 

@@ -69,7 +69,7 @@ class MicroBatches(IterableDataset):
                 return self.maker.make(self.shards.read(source, shard, sample), source, epoch)
             except BadSampleError:
                 bad[source] += 1
-                draw = int(derive(self.plan.seed, source, epoch, shard, sample, attempt)[0] >> np.uint64(1))
+                draw = int(derive(self.maker.seed, source, epoch, shard, sample, attempt)[0] >> np.uint64(1))
                 sample = draw % int(counts[shard])
         name = self.sources[source].shards[shard].name
         raise InputError(f"{_SUBSTITUTES} samples in a row of shard {name} are bad: run `cxrpt verify` on its folder")

@@ -7,7 +7,7 @@ import numpy as np
 
 from cxrpt.config import DataConfig
 from cxrpt.data.manifest import read_manifest
-from cxrpt.data.plan import PlanSource
+from cxrpt.data.timeline import PlanSource
 from cxrpt.errors import InputError
 
 
@@ -46,5 +46,7 @@ def open_sources(config: DataConfig, split: str = "train") -> list[Source]:
         counts = np.array([shard.count(entry.use) for shard in manifest.shards], np.int64)
         fingerprint = f"{manifest.fingerprint()} {entry.use}"
         shards = tuple(folder / shard.name for shard in manifest.shards)
-        sources.append(Source(name, entry.use, shards, PlanSource(name, entry.weight, counts, fingerprint)))
+        schedule = tuple(sorted(entry.weight_from_step.items()))
+        plan = PlanSource(name, entry.weight, counts, fingerprint, schedule, entry.epochs)
+        sources.append(Source(name, entry.use, shards, plan))
     return sources

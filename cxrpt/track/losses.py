@@ -52,13 +52,22 @@ class LossWindow:
                 means[f"loss/mvm{tail}"] = sum(parts) / len(parts)
         return means
 
-    def state(self) -> list[float]:
-        """This rank's sums, flat."""
-        return self._sums.flatten().tolist()
+    def state(self) -> dict[str, list[float]]:
+        """This rank's sums by `OBJECTIVE` and `OBJECTIVE/SOURCE`; those of nothing are left out."""
+        rows = zip(self.names, self._sums.tolist(), strict=True)
+        cells = {
+            self._key(name, source): cell for name, row in rows for source, cell in zip([*self.sources, ""], row, strict=True)
+        }
+        return {key: cell for key, cell in cells.items() if cell != [0.0, 0.0]}
 
-    def load(self, state: list[float]) -> None:
-        """Take up sums that `state` gave."""
-        self._sums.copy_(torch.tensor(state, dtype=torch.float64).view_as(self._sums))
+    def load(self, state: dict[str, list[float]]) -> None:
+        """Take up sums that `state` gave; sources may have come and gone since."""
+        for row, name in enumerate(self.names):
+            for column, source in enumerate([*self.sources, ""]):
+                self._sums[row, column] = torch.tensor(state.get(self._key(name, source), [0.0, 0.0]), dtype=torch.float64)
+
+    def _key(self, name: str, source: str) -> str:
+        return f"{name}/{source}" if source else name
 
 
 def step_loss(losses: Losses, counts: dict[str, float], weights: dict[str, float]) -> Tensor:

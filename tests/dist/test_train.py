@@ -131,6 +131,30 @@ def test_the_math_does_not_depend_on_ranks_accumulation_and_stage(runs, undistur
     assert worst_difference(undisturbed, runs.losses("stage2")) < 1e-5
 
 
+def test_a_mix_that_changes_in_mid_run_is_recorded_and_killed_it_ends_the_same(runs):
+    changed = ("data.sources.south.weight=3", f"data.sources.late.path={runs.root}/north", "data.sources.late.use=texts")
+
+    def run_to_15(name):
+        runs.finish(name, "train.steps=15")
+        errors = runs.finish(name, "train.steps=24", *changed, code=2)
+        assert "source south (weight 1, " in errors and "source late (absent -> weight 1" in errors
+        assert "since step 15" in errors and "--accept-data-change" in errors
+
+    run_to_15("mixed")
+    runs.finish("mixed", *changed, "--accept-data-change")
+    assert "loss/mlm/late" in runs.losses("mixed")[24] and "loss/mlm/late" not in runs.losses("mixed")[15]
+    state = json.loads((runs.root / "runs/mixed/checkpoints/step-00000024/run.json").read_text())
+    assert [segment["first_slot"] for segment in state["timeline"]] == [0, 30]
+
+    run_to_15("mixed-killed")
+    process = runs.start("mixed-killed", *changed, "--accept-data-change")
+    runs.wait_for_step("mixed-killed", 20)
+    process.kill()
+    process.wait()
+    runs.finish("mixed-killed", *changed)
+    assert runs.losses("mixed-killed") == runs.losses("mixed")
+
+
 def test_the_contrast_does_not_depend_on_ranks(runs):
     words = ("objective.itc_weight=1", "objective.split_pairs=0.7", "train.steps=8")
     runs.finish("contrast2", *words)

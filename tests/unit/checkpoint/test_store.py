@@ -83,19 +83,30 @@ def test_one_trainer_a_run(tmp_path):
 
 
 def test_what_may_not_change_on_resume():
-    saved = RunState(step=9, frozen={"tokenizer": "aa", "ranks": 2}, plan={"seed": "0", "source a": "f x5"})
-    check_resumable(saved, {"tokenizer": "aa", "ranks": 2}, saved.plan, False)
+    saved = RunState(step=9, frozen={"tokenizer": "aa", "ranks": 2}, data={"seed": "0", "source a": "f x5"})
+    check_resumable(saved, {"tokenizer": "aa", "ranks": 2}, saved.data, False)
     with pytest.raises(InputError, match=r"tokenizer='aa' and the configuration 'bb'.*new run"):
-        check_resumable(saved, {"tokenizer": "bb", "ranks": 2}, saved.plan, False)
+        check_resumable(saved, {"tokenizer": "bb", "ranks": 2}, saved.data, False)
     with pytest.raises(InputError, match="as many ranks"):
-        check_resumable(saved, {"tokenizer": "aa", "ranks": 4}, saved.plan, False)
+        check_resumable(saved, {"tokenizer": "aa", "ranks": 4}, saved.data, False)
     changed = {"seed": "0", "source a": "g x5", "source b": "h x1"}
-    with pytest.raises(InputError, match=r"source a, source b.*--accept-data-change"):
+    with pytest.raises(InputError, match=r"source a \(f x5 -> g x5\); source b \(absent -> h x1\).*--accept-data-change"):
         check_resumable(saved, saved.frozen, changed, False)
     check_resumable(saved, saved.frozen, changed, True)
 
 
 def test_state_reads_back_equal(tmp_path):
-    state = RunState(3, 12, {"seed": "1"}, {"ranks": 2}, {"a": 5}, {"a": 0}, 0, 1, [[0.1, 1 / 3], [2.0, 5e-324]])
+    state = RunState(
+        3,
+        12,
+        {"seed": "1"},
+        [{"first_slot": 0}],
+        {"ranks": 2},
+        {"a": 5},
+        {"a": 0},
+        0,
+        1,
+        [{"mlm": [0.1, 1 / 3], "itc": [2.0, 5e-324]}],
+    )
     state.write(tmp_path)
     assert RunState.read(tmp_path) == state
