@@ -46,6 +46,8 @@ class DataConfig:
     temperature: float = 0.0
     """T above 0 multiplies each weight by the source's number of samples to the power 1/T: 1 draws by size, larger T more
     evenly; 0 takes the weights as they are."""
+    balance: bool = True
+    """Ranks exchange a few samples within each step so that their tokens are about equal."""
     image_size: int = 224
     """Side of the square the model sees, in pixels; a multiple of the patch size."""
     max_text_tokens: int = 160

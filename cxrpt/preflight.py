@@ -33,9 +33,9 @@ class Prepared:
     data: dict[str, str]
     """What the configuration says of the data, part by part."""
 
-    def micro_batches(self, first_slot: int) -> MicroBatches:
-        """This rank's micro-batches from a slot on."""
-        return MicroBatches(self.plan, self.sources, self.maker, self.step, first_slot)
+    def micro_batches(self, first_slot: int, tokens_per_word: tuple[float, ...]) -> MicroBatches:
+        """This rank's micro-batches from a slot on; `measure_tokens_per_word` must have told all ranks the same."""
+        return MicroBatches(self.plan, self.sources, self.maker, self.step, first_slot, tokens_per_word)
 
 
 def prepare(
@@ -56,7 +56,7 @@ def prepare(
     """
     tokenizer = load_tokenizer(config)
     sources = open_sources(config.data)
-    step = shape_step(config.train.global_batch, config.data.lanes, config.engine.micro_batch, rank, world)
+    step = shape_step(config.train.global_batch, config.data.lanes, config.engine.micro_batch, rank, world, config.data.balance)
     if config.objective.itc_weight > 0 and step.accumulation > 1:
         raise InputError(
             f"engine.micro_batch={step.micro_batch}: the contrast (objective.itc_weight) needs all samples of a step at once: "

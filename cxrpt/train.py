@@ -22,6 +22,7 @@ from cxrpt.checkpoint.store import (
 )
 from cxrpt.config import RunConfig
 from cxrpt.data.batch import Batch
+from cxrpt.data.lengths import measure_tokens_per_word
 from cxrpt.data.loader import micro_batches
 from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks, wait_for_all
 from cxrpt.dist.engine import Engine
@@ -79,7 +80,8 @@ def _train(config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, 
         log.info("resuming after step %d", state.step)
 
     # Data
-    dataset = prepared.micro_batches(state.slot)
+    rates = from_first_rank(measure_tokens_per_word(prepared.sources, prepared.maker) if world.is_first else None)
+    dataset = prepared.micro_batches(state.slot, rates)
     stream = micro_batches(dataset, config.data.workers, config.data.prefetch, pin=world.device.type == "cuda")
     peak = matmul_flops(world.device, torch.bfloat16 if config.engine.precision == "bf16" else torch.float32)
     speed, progress = SpeedMeter(world.device, peak), ProgressLine(config.train.steps)
@@ -108,7 +110,7 @@ def _train(config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, 
         state.slot += prepared.step.slots
         _count(config, prepared, state, totals, grad_norm)
         flops = sum(training_flops(batch, prepared.shape) for batch in batches)
-        speed.add(sum(b.num_samples for b in batches), sum(b.num_tokens for b in batches), flops, waited)
+        speed.add(sum(b.num_samples for b in batches), sum(b.num_tokens for b in batches), flops, waited, totals["imbalance"])
 
         # Log, save
         last = state.step == config.train.steps
@@ -133,15 +135,21 @@ def loss_weights(config: RunConfig) -> dict[str, float]:
 
 
 def _agree(batches: list[Batch], stop: bool, objectives: list[str], world: World) -> dict[str, float]:
-    """Counts of the whole step over all ranks, and whether any rank was told to stop, in one reduction."""
+    """Counts of the whole step over all ranks, how far its fullest rank is above the mean of tokens, and whether any rank
+    was told to stop, in one reduction."""
     num_sources = len(batches[0].num_by_source)
     mine = {name: float(sum(batch.counts().get(name, 0) for batch in batches)) for name in objectives}
     mine["stop"] = float(stop)
     for source in range(num_sources):
         mine[f"samples {source}"] = float(sum(batch.num_by_source[source] for batch in batches))
         mine[f"bad {source}"] = float(sum(batch.num_bad_by_source[source] for batch in batches))
-    sums = sum_over_ranks(torch.tensor(list(mine.values()), dtype=torch.float64, device=world.device))
-    return dict(zip(mine, sums.tolist(), strict=True))
+    tokens_of_ranks = [0.0] * world.size
+    tokens_of_ranks[world.rank] = float(sum(batch.num_tokens for batch in batches))
+    values = [*mine.values(), *tokens_of_ranks]
+    sums = sum_over_ranks(torch.tensor(values, dtype=torch.float64, device=world.device)).tolist()
+    tokens = sums[len(mine) :]
+    imbalance = max(tokens) * world.size / sum(tokens) - 1
+    return dict(zip(mine, sums, strict=False)) | {"imbalance": imbalance}
 
 
 def _count(config: RunConfig, prepared: Prepared, state: RunState, totals: dict[str, float], grad_norm: float) -> None:

@@ -17,11 +17,12 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from cxrpt.data.batch import Batch, pack
 from cxrpt.data.example import Example, ExampleMaker
 from cxrpt.data.hashing import derive
+from cxrpt.data.lengths import Lengths
 from cxrpt.data.open_shards import OpenShards
-from cxrpt.data.plan import Plan
+from cxrpt.data.plan import Places, Plan
 from cxrpt.data.shards import BadSampleError
 from cxrpt.data.sources import Source
-from cxrpt.data.step import StepShape
+from cxrpt.data.step import StepShape, samples_of_rank
 from cxrpt.errors import InputError
 
 _SUBSTITUTES = 16
@@ -30,9 +31,19 @@ _SUBSTITUTES = 16
 class MicroBatches(IterableDataset):
     """The micro-batches of one rank from a slot on; each worker yields every n-th of them."""
 
-    def __init__(self, plan: Plan, sources: list[Source], maker: ExampleMaker, shape: StepShape, first_slot: int):
+    def __init__(
+        self,
+        plan: Plan,
+        sources: list[Source],
+        maker: ExampleMaker,
+        shape: StepShape,
+        first_slot: int,
+        tokens_per_word: tuple[float, ...],
+    ):
         self.plan, self.sources, self.maker, self.shape, self.first_slot = plan, sources, maker, shape, first_slot
         self.shards = OpenShards(sources)
+        self.lengths = Lengths(sources, maker, tokens_per_word, self.shards.index)
+        self._step: tuple[int, list[Places]] = (-1, [])
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -47,10 +58,9 @@ class MicroBatches(IterableDataset):
         """The `number`-th micro-batch after the first slot."""
         shape = self.shape
         step, part = divmod(number, shape.accumulation)
-        lane, slot = self.plan.step_slots(self.first_slot + step * shape.slots, shape.slots, shape.rank, shape.world)
-        # Strided, so that every micro-batch spans the rank's lanes.
-        mine = slice(part, None, shape.accumulation)
-        places = self.plan.places(lane[mine], slot[mine])
+        if self._step[0] != step:
+            self._step = step, samples_of_rank(self.plan, shape, self.first_slot + step * shape.slots, self.lengths)
+        places = self._step[1][part]
         bad = [0] * len(self.sources)
         examples = [
             self._example(int(source), int(epoch), int(shard), int(sample), bad)

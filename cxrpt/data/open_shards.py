@@ -3,6 +3,8 @@
 import time
 from collections import OrderedDict
 
+import numpy as np
+
 from cxrpt.data.shards import RawSample, ShardReader
 from cxrpt.data.sources import Source
 
@@ -26,6 +28,14 @@ class OpenShards:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(key)
         return self._open[key]
+
+    def index(self, source: int, shard: int) -> np.ndarray:
+        """The index records of a shard that the source's `use` admits; the shard is not kept open for it."""
+        if (source, shard) in self._open:
+            return self._open[source, shard].index
+        reader = ShardReader(self._sources[source].shards[shard], self._sources[source].use)
+        reader.close()
+        return reader.index
 
     def read(self, source: int, shard: int, sample: int) -> RawSample:
         """Read one sample.

@@ -32,6 +32,10 @@ class Places:
     sample: np.ndarray
     """Number of the sample among those of its shard that the source's `use` admits."""
 
+    def take(self, numbers: np.ndarray) -> "Places":
+        """Those at `numbers`."""
+        return Places(self.source[numbers], self.epoch[numbers], self.shard[numbers], self.sample[numbers])
+
 
 @dataclass(frozen=True)
 class _Stage:

@@ -1,7 +1,17 @@
-"""How an optimizer step is cut into ranks and micro-batches."""
+"""How an optimizer step is cut into ranks and micro-batches.
+
+a step            B / L slots of every lane
+a group of ranks  its lanes, contiguous; ranks of a group exchange a few samples so that their rows are balanced
+a rank            B / world samples, in `accumulation` micro-batches
+"""
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from cxrpt.data.balance import balance, deal, group_ranks
+from cxrpt.data.lengths import Lengths
+from cxrpt.data.plan import Places, Plan
 from cxrpt.errors import InputError
 
 
@@ -15,10 +25,12 @@ class StepShape:
     """Slots a lane that one step takes: global batch / lanes."""
     micro_batch: int
     accumulation: int
+    group: int = 1
+    """Contiguous ranks that balance their rows among themselves; divides the world."""
 
 
-def shape_step(global_batch: int, lanes: int, micro_batch: int, rank: int, world: int) -> StepShape:
-    """Fit lanes, ranks and batch together.
+def shape_step(global_batch: int, lanes: int, micro_batch: int, rank: int, world: int, balanced: bool = False) -> StepShape:
+    """Fit lanes, ranks and batch together; `balanced` lets ranks exchange samples.
 
     Raises:
         InputError: they do not fit; the message says what to change.
@@ -36,4 +48,22 @@ def shape_step(global_batch: int, lanes: int, micro_batch: int, rank: int, world
             f"engine.micro_batch={micro} does not divide the {per_rank} samples a rank of train.global_batch={global_batch} "
             f"over {world} ranks: choose a divisor of {per_rank}"
         )
-    return StepShape(rank, world, global_batch // lanes, micro, per_rank // micro)
+    group = group_ranks(world, per_rank) if balanced else 1
+    return StepShape(rank, world, global_batch // lanes, micro, per_rank // micro, group)
+
+
+def samples_of_rank(plan: Plan, shape: StepShape, first_slot: int, lengths: Lengths) -> list[Places]:
+    """The samples that a rank takes in the step that begins at `first_slot`, by micro-batch.
+
+    Which samples the step has is the plan's business alone; who takes them follows their estimated rows.
+    """
+    lane, slot = plan.step_slots(first_slot, shape.slots, shape.rank // shape.group, shape.world // shape.group)
+    # A group's lanes stand side by side in every slot: (slots, ranks, lanes of a rank) to (ranks, samples of a rank).
+    by_rank = np.arange(len(lane)).reshape(shape.slots, shape.group, -1).swapaxes(0, 1).reshape(shape.group, -1)
+    lane, slot = lane[by_rank.ravel()], slot[by_rank.ravel()]
+    if shape.group == shape.accumulation == 1:
+        return [plan.places(lane, slot)]
+    places = plan.places(lane, slot)
+    rows = lengths.rows(places)
+    mine = balance(rows.reshape(shape.group, -1))[shape.rank % shape.group]
+    return [places.take(mine[part]) for part in deal(rows[mine], shape.accumulation)]

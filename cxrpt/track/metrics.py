@@ -41,9 +41,11 @@ class SpeedMeter:
         self._begin = time.perf_counter()
         self._steps = self._samples = self._tokens = 0
         self._flops = self._wait_s = 0.0
+        self._imbalances: list[float] = []
 
-    def add(self, samples: int, tokens: int, flops: float, wait_s: float) -> None:
-        """One step of this rank."""
+    def add(self, samples: int, tokens: int, flops: float, wait_s: float, imbalance: float) -> None:
+        """One step of this rank; `imbalance` is how far the fullest rank is above the mean of tokens, as a share."""
+        self._imbalances.append(imbalance)
         self._steps += 1
         self._samples += samples
         self._tokens += tokens
@@ -55,7 +57,7 @@ class SpeedMeter:
         seconds = time.perf_counter() - self._begin
         sums = sum_over_ranks(self._vector(self._samples, self._tokens, self._flops, self._peak)).tolist()
         worst = max_over_ranks(self._vector(seconds, self._wait_s, self._memory())).tolist()
-        steps = max(1, self._steps)
+        steps, imbalances = max(1, self._steps), self._imbalances or [0.0]
         self._restart()
         return {
             "speed/samples_per_s": sums[0] / worst[0],
@@ -63,6 +65,8 @@ class SpeedMeter:
             "speed/mfu": sums[2] / worst[0] / sums[3],
             "speed/step_s": worst[0] / steps,
             "speed/data_wait_s": worst[1] / steps,
+            "speed/token_imbalance": sum(imbalances) / len(imbalances),
+            "speed/token_imbalance_max": max(imbalances),
             "memory/peak_gib": worst[2],
         }
 
