@@ -53,8 +53,8 @@ def permute(index: np.ndarray, size: np.ndarray | int, key: np.ndarray) -> np.nd
         left, right = value >> low_bits, value & low
         # The halves change their width with every round; the number of rounds is even.
         for first, second in zip(keys[::2], keys[1::2], strict=True):
-            left, right = right, left ^ (mix(right ^ first) & high)
-            left, right = right, left ^ (mix(right ^ second) & low)
+            left, right = right, left ^ (_scramble_half(right ^ first) & high)
+            left, right = right, left ^ (_scramble_half(right ^ second) & low)
         value = np.left_shift(left, low_bits) | right
         outside = value >= sizes
         inside = ~outside
@@ -62,6 +62,12 @@ def permute(index: np.ndarray, size: np.ndarray | int, key: np.ndarray) -> np.nd
         walking, value, sizes, low_bits = walking[outside], value[outside], sizes[outside], low_bits[outside]
         low, high, keys = low[outside], high[outside], keys[:, outside]
     return result.astype(np.int64)
+
+
+def _scramble_half(value: np.ndarray) -> np.ndarray:
+    """32 scrambled bits of uint64 integers: the round of `permute`, which is called too often for the whole `mix`."""
+    value = value * np.uint64(0xBF58476D1CE4E5B9)
+    return ((value ^ (value >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)) >> np.uint64(32)
 
 
 def hash_text(text: str) -> int:

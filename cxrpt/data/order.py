@@ -22,7 +22,7 @@ SMALL_SOURCE_LANES = 64
 """A source with fewer samples than this many a lane is dealt to the lanes in turn instead of being cut into runs."""
 
 _SHARD_ORDER, _SAMPLE_ORDER, _SMALL_ORDER = 1, 2, 3
-_EPOCHS_KEPT = 8
+_EPOCHS_KEPT = 16
 """Shard orders that are kept; lanes stand in two epochs of a source at most, but where weights changed."""
 
 
@@ -35,7 +35,9 @@ class SourceOrder:
         self.size = int(self.counts.sum())
         self.is_small = self.size < SMALL_SOURCE_LANES * lanes
         self._ends = np.cumsum(self.counts)
-        self._key = hash_text(name)
+        self.key = int(derive(_SMALL_ORDER if self.is_small else _SAMPLE_ORDER, hash_text(name))[0])
+        """Of the permutations inside the source, with the seed, the epoch and the shard."""
+        self._shards_key = int(derive(_SHARD_ORDER, hash_text(name))[0])
         self._orders: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
     def draws_of_epochs(self, lane: np.ndarray, epochs: int) -> np.ndarray:
@@ -46,14 +48,12 @@ class SourceOrder:
         """Where the draw-th draw of a lane lies, counted from the beginning of `first_epoch`.
 
         Returns:
-            epoch, shard, place in the shard before it is permuted, size of the range that the place is permuted in, and
-            the key of that permutation; (n,) each. A small source is permuted as a whole: its shard is -1.
+            epoch, shard, place in the shard before it is permuted, and size of the range that it is permuted in; (n,) each.
+            A small source is permuted as a whole, its shard is 0 until `split_place` tells.
         """
         if self.is_small:
             epoch, place = np.divmod(draw * self.lanes + lane, self.size)
-            epoch = epoch + first_epoch
-            keys = derive(seed, _SMALL_ORDER, self._key, epoch)
-            return epoch, np.full(len(draw), -1), place, np.full(len(draw), self.size), keys
+            return epoch + first_epoch, np.zeros(len(draw), np.int64), place, np.full(len(draw), self.size)
         share, rest = divmod(self.size, self.lanes)
         epoch, place = np.divmod(draw, share + (lane < rest))
         epoch = epoch + first_epoch
@@ -65,7 +65,7 @@ class SourceOrder:
             position = np.searchsorted(ends, place[at], side="right")
             shard[at] = order[position]
             start[at] = ends[position] - self.counts[shard[at]]
-        return epoch, shard, place - start, self.counts[shard], derive(seed, _SAMPLE_ORDER, self._key, epoch, shard)
+        return epoch, shard, place - start, self.counts[shard]
 
     def split_place(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Shard and sample of a number among all samples: what the permuted place of a small source means."""
@@ -77,7 +77,7 @@ class SourceOrder:
         key = (seed, epoch)
         if key not in self._orders:
             count = len(self.counts)
-            order = permute(np.arange(count), count, derive(seed, _SHARD_ORDER, self._key, epoch))
+            order = permute(np.arange(count), count, derive(seed, self._shards_key, epoch))
             self._orders[key] = (order, np.cumsum(self.counts[order]))
             while len(self._orders) > _EPOCHS_KEPT:
                 self._orders.popitem(last=False)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxrpt.data.hashing import permute
+from cxrpt.data.hashing import derive, permute
 from cxrpt.data.mixture import Mixture
 from cxrpt.data.order import SourceOrder
 from cxrpt.data.timeline import PlanSource, Segment, pass_segments
@@ -67,6 +67,7 @@ class Plan:
         self.end_slot: int | None = segments[-1].first_slot if not segments[-1].shares else None
         """Where every source has ended; None if the run may go on for ever."""
         self._orders = [SourceOrder(source.name, source.shard_counts, lanes) for source in sources]
+        self._keys = np.array([order.key for order in self._orders], np.uint64)
         self._stages = [self._stage(number) for number in range(len(segments)) if segments[number].shares]
         self._starts = np.array([stage.first_slot for stage in self._stages])
 
@@ -107,14 +108,13 @@ class Plan:
         source = stage.sources[column]
         assert (source >= 0).all(), "the data of these slots is no longer there as it was"
         epoch, shard, place, size = (np.empty(len(slot), np.int64) for _ in range(4))
-        key = np.empty(len(slot), np.uint64)
         columns = np.unique(column).tolist()
         for one in columns:
             at = np.flatnonzero(column == one)
             order = self._orders[stage.sources[one]]
             located = order.locate(stage.seed, lane[at], draw[at], int(stage.first_epoch[one]))
-            epoch[at], shard[at], place[at], size[at], key[at] = located
-        sample = permute(place, size, key)
+            epoch[at], shard[at], place[at], size[at] = located
+        sample = permute(place, size, derive(stage.seed, self._keys[source], epoch, shard))
         for one in columns:
             order = self._orders[stage.sources[one]]
             if order.is_small:
