@@ -8,7 +8,9 @@ from cxrpt.checkpoint.state import RunState, check_resumable
 from cxrpt.checkpoint.store import committed_steps, step_folder
 from cxrpt.config import RunConfig
 from cxrpt.data.example import ExampleMaker
+from cxrpt.data.lengths import Lengths, measure_tokens_per_word
 from cxrpt.data.loader import MicroBatches
+from cxrpt.data.open_shards import OpenShards
 from cxrpt.data.plan import Plan
 from cxrpt.data.sources import Source, open_sources
 from cxrpt.data.step import StepShape, shape_step
@@ -75,6 +77,12 @@ def prepare(
             "(data.sources.*.epochs): name fewer steps or more epochs"
         )
     return Prepared(sources, plan, tokenizer, shape, step, maker, data)
+
+
+def prepare_lengths(prepared: Prepared) -> Lengths:
+    """Estimated rows of all samples, for this process alone; ranks of a run take one rank's word for tokens per word."""
+    rates = measure_tokens_per_word(prepared.sources, prepared.maker)
+    return Lengths(prepared.sources, prepared.maker, rates, OpenShards(prepared.sources).index)
 
 
 def _segments(

@@ -15,8 +15,9 @@ from launch.demo import demo
 from launch.evaluate import evaluate
 from launch.inspect import inspect
 from launch.metrics import metrics
+from launch.plan import plan
 from launch.prep import prep_app
-from launch.pretrain import plan, pretrain
+from launch.pretrain import pretrain
 from launch.synth import synth
 from launch.tokenizer import tokenizer
 from launch.verify import verify

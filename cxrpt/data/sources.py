@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cxrpt.config import DataConfig
-from cxrpt.data.manifest import read_manifest
+from cxrpt.data.manifest import Manifest, read_manifest
 from cxrpt.data.timeline import PlanSource
 from cxrpt.errors import InputError
 
@@ -19,6 +19,8 @@ class Source:
     use: str
     shards: tuple[Path, ...]
     plan: PlanSource
+    kinds: tuple[int, int, int]
+    """Pairs, images and texts, as the source's `use` shows them: the images of `use: images` have no text."""
 
 
 def open_sources(config: DataConfig, split: str = "train") -> list[Source]:
@@ -48,5 +50,16 @@ def open_sources(config: DataConfig, split: str = "train") -> list[Source]:
         shards = tuple(folder / shard.name for shard in manifest.shards)
         schedule = tuple(sorted(entry.weight_from_step.items()))
         plan = PlanSource(name, entry.weight, counts, fingerprint, schedule, entry.epochs)
-        sources.append(Source(name, entry.use, shards, plan))
+        sources.append(Source(name, entry.use, shards, plan, _kinds(manifest, entry.use)))
     return sources
+
+
+def _kinds(manifest: Manifest, use: str) -> tuple[int, int, int]:
+    pairs = sum(shard.num_pairs for shard in manifest.shards)
+    if use == "images":
+        return 0, manifest.count(use), 0
+    if use == "texts":
+        return 0, 0, manifest.count(use)
+    if use == "pairs":
+        return pairs, 0, 0
+    return pairs, sum(shard.num_images for shard in manifest.shards), sum(shard.num_texts for shard in manifest.shards)

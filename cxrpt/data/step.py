@@ -57,13 +57,18 @@ def samples_of_rank(plan: Plan, shape: StepShape, first_slot: int, lengths: Leng
 
     Which samples the step has is the plan's business alone; who takes them follows their estimated rows.
     """
-    lane, slot = plan.step_slots(first_slot, shape.slots, shape.rank // shape.group, shape.world // shape.group)
-    # A group's lanes stand side by side in every slot: (slots, ranks, lanes of a rank) to (ranks, samples of a rank).
-    by_rank = np.arange(len(lane)).reshape(shape.slots, shape.group, -1).swapaxes(0, 1).reshape(shape.group, -1)
-    lane, slot = lane[by_rank.ravel()], slot[by_rank.ravel()]
+    lane, slot = lane_slots_by_rank(plan, shape, first_slot)
     if shape.group == shape.accumulation == 1:
         return [plan.places(lane, slot)]
     places = plan.places(lane, slot)
     rows = lengths.rows(places)
     mine = balance(rows.reshape(shape.group, -1))[shape.rank % shape.group]
     return [places.take(mine[part]) for part in deal(rows[mine], shape.accumulation)]
+
+
+def lane_slots_by_rank(plan: Plan, shape: StepShape, first_slot: int) -> tuple[np.ndarray, np.ndarray]:
+    """(lane, slot) of the samples of the rank's group, rank after rank: (ranks of the group * samples of a rank,)."""
+    lane, slot = plan.step_slots(first_slot, shape.slots, shape.rank // shape.group, shape.world // shape.group)
+    # A group's lanes stand side by side in every slot: (slots, ranks, lanes of a rank) to (ranks, samples of a rank).
+    by_rank = np.arange(len(lane)).reshape(shape.slots, shape.group, -1).swapaxes(0, 1).ravel()
+    return lane[by_rank], slot[by_rank]
