@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from cxrpt.data.example import Example
-from cxrpt.data.masking import hidden_groups
+from cxrpt.data.masking import hidden_groups_of_all
 
 
 @dataclass(frozen=True)
@@ -134,29 +134,34 @@ def pack(examples: list[Example], grid: int, patch_size: int, scales: tuple[int,
     text_starts = np.concatenate([[0], np.cumsum(text_lengths)])
     first_patch, first_text = num_images, num_images + num_images * num_patches
     first_token = first_text + len(texts)
-    order, image_at, text_at, row = [], np.zeros(num_images, np.int64), np.zeros(len(texts), np.int64), 0
+    order = np.empty(sum(s.length for s in sequences), np.int64)
+    numbers = np.arange(first_token + text_starts[-1])
+    image_at, text_at, row = np.zeros(num_images, np.int64), np.zeros(len(texts), np.int64), 0
     for sequence in sequences:
         if (n := sequence.image) is not None:
-            image_at[n] = row
-            order += [np.array([n]), first_patch + n * num_patches + np.arange(num_patches)]
-            row += 1 + num_patches
+            image_at[n], order[row] = row, n
+            row, first = row + 1 + num_patches, first_patch + n * num_patches
+            order[row - num_patches : row] = numbers[first : first + num_patches]
         if (n := sequence.text) is not None:
-            text_at[n] = row
-            order += [np.array([first_text + n]), first_token + np.arange(text_starts[n], text_starts[n + 1])]
-            row += 1 + int(text_lengths[n])
+            text_at[n], order[row] = row, first_text + n
+            length, first = int(text_lengths[n]), first_token + int(text_starts[n])
+            row += 1 + length
+            order[row - length : row] = numbers[first : first + length]
     lengths = np.array([s.length for s in sequences], np.int64)
 
     mlm_rows = [text_at[n] + 1 + text.positions for n, (text, _) in enumerate(texts)]
     mlm_source = [np.full(len(text.positions), e.source) for text, e in texts]
     split = [(image_number[id(e)], text_number[id(e)], e) for e in examples if e.split]
+    hidden = _join([hidden for _, hidden, _ in images], bool).reshape(num_images, grid, grid)
+    image_sources = np.array([e.source for _, _, e in images], np.int64)
     return Batch(
         patches_PE=torch.from_numpy(_join([p for p, _, _ in images], np.uint8).reshape(-1, patch_size**2)),
-        hidden_P=torch.from_numpy(_join([hidden.ravel() for _, hidden, _ in images], bool)),
+        hidden_P=torch.from_numpy(hidden.ravel()),
         place_P=_index(np.tile(np.arange(num_patches), num_images)),
         grid=grid,
         tokens_W=_index(_join([text.tokens for text, _ in texts], np.int64)),
         place_W=_index(_join([np.arange(length) for length in text_lengths], np.int64)),
-        order_N=_index(np.concatenate(order)),
+        order_N=_index(order),
         cu_seqlens=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)),
         max_seqlen=int(lengths.max()),
         runs=_runs(lengths),
@@ -165,7 +170,7 @@ def pack(examples: list[Example], grid: int, patch_size: int, scales: tuple[int,
         mlm_rows_M=_index(_join(mlm_rows, np.int64)),
         mlm_targets_M=_index(_join([text.targets for text, _ in texts], np.int64)),
         mlm_source_M=_index(_join(mlm_source, np.int64)),
-        mvm={scale: _groups(images, image_at, scale, num_patches) for scale in scales if scale <= grid},
+        mvm={scale: _groups(hidden, image_at, image_sources, scale) for scale in scales if scale <= grid},
         pair_image_rows_C=_index(image_at[[i for i, _, _ in split]]),
         pair_text_rows_C=_index(text_at[[t for _, t, _ in split]]),
         pair_study_C=_index(np.array([e.study for _, _, e in split], np.int64)),
@@ -196,16 +201,10 @@ def _runs(lengths: np.ndarray) -> tuple[tuple[int, int, int], ...]:
     return tuple(runs)
 
 
-def _groups(images: list[tuple], image_at: np.ndarray, scale: int, num_patches: int) -> MvmGroups:
-    groups = [hidden_groups(hidden, scale) for _, hidden, _ in images]
-    rows = [image_at[n] + 1 + group for n, group in enumerate(groups)]
-    numbers = [n * num_patches + group for n, group in enumerate(groups)]
-    sources = [np.full(len(group), e.source) for group, (_, _, e) in zip(groups, images, strict=True)]
-    return MvmGroups(
-        _index(_join(rows, np.int64).reshape(-1, scale * scale)),
-        _index(_join(numbers, np.int64).reshape(-1, scale * scale)),
-        _index(_join(sources, np.int64)),
-    )
+def _groups(hidden: np.ndarray, image_at: np.ndarray, sources: np.ndarray, scale: int) -> MvmGroups:
+    image, group = hidden_groups_of_all(hidden, scale)
+    rows, patches = image_at[image, None] + 1 + group, image[:, None] * hidden.shape[1] ** 2 + group
+    return MvmGroups(_index(rows), _index(patches), _index(sources[image]))
 
 
 def _join(arrays: list[np.ndarray], dtype: type) -> np.ndarray:

@@ -12,7 +12,7 @@ from cxrpt.data.hashing import generator, hash_text
 from cxrpt.data.masking import MaskedText, mask_regions, mask_words
 from cxrpt.data.shards import BadSampleError, RawSample
 from cxrpt.data.text import Tokenizer, select_text
-from cxrpt.data.transforms import augment_radiograph, decode_gray, fit_square, to_patches
+from cxrpt.data.transforms import load_augmented, load_square, to_patches
 
 _AUGMENT, _MASK_TEXT, _MASK_IMAGE, _SPLIT = 11, 12, 13, 14
 
@@ -58,11 +58,10 @@ class ExampleMaker:
 
         patches = hidden = None
         if raw.image is not None:
-            image = fit_square(decode_gray(raw.image), self.data.image_size)
-            if self.data.augment:
-                image = augment_radiograph(image, rng(_AUGMENT))
-            patches = to_patches(image, self.patch_size)
-            grid = self.data.image_size // self.patch_size
+            size = self.data.image_size
+            square = load_augmented(raw.image, size, rng(_AUGMENT)) if self.data.augment else load_square(raw.image, size)
+            patches = to_patches(square, self.patch_size)
+            grid = size // self.patch_size
             ratio = self.objective.mvm_ratio if self.objective.mvm_weight > 0 else 0.0
             hidden = mask_regions(grid, tuple(self.objective.mvm_scales), ratio, rng(_MASK_IMAGE))
         tokens = self.tokens(raw)

@@ -6,8 +6,12 @@ masked as a whole, so what is regenerated from it coarsely shows in no visible p
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, count
 
 import numpy as np
+
+_DRAWS = 64
 
 
 @dataclass(frozen=True)
@@ -35,28 +39,38 @@ def mask_words(
         ratio: share of the tokens; 0 hides none.
         rng: the sample's generator.
     """
+    fixed, others = _split_vocabulary(len(word_start), never)
     starts = word_start[tokens]
-    if len(tokens):
-        starts[0] = True
+    starts[:1] = True
     word = np.cumsum(starts) - 1
-    fixed = np.isin(tokens, never)
-    num_words = int(word[-1]) + 1 if len(tokens) else 0
-    open_words = np.setdiff1d(np.arange(num_words), word[fixed])
+    lengths = np.bincount(word)
+    lengths_open = lengths.copy()
+    lengths_open[word[fixed[tokens]]] = 0
+    open_words = np.flatnonzero(lengths_open)
     if ratio <= 0 or not len(open_words):
         return MaskedText(tokens, np.empty(0, np.int64), np.empty(0, np.int32))
     order = rng.permutation(open_words)
-    lengths = np.bincount(word, minlength=num_words)[order]
+    lengths = lengths[order]
     wanted = max(1.0, ratio * len(tokens))
     # A word is taken while it brings the count nearer to what is wanted.
-    taken = order[: max(1, int(np.sum(np.cumsum(lengths) - lengths / 2 <= wanted)))]
-    positions = np.flatnonzero(np.isin(word, taken))
+    num_taken = max(1, int(np.count_nonzero(lengths.cumsum() - lengths / 2 <= wanted)))
+    taken = np.zeros(len(lengths_open), bool)
+    taken[order[:num_taken]] = True
+    positions = np.flatnonzero(taken[word])
     seen = tokens.copy()
     fate = rng.random(len(positions))
     seen[positions[fate < 0.8]] = mask_id
     swapped = positions[(fate >= 0.8) & (fate < 0.9)]
-    allowed = np.setdiff1d(np.arange(len(word_start)), never)
-    seen[swapped] = rng.choice(allowed, len(swapped))
+    seen[swapped] = others[rng.integers(len(others), size=len(swapped))]
     return MaskedText(seen, positions, tokens[positions])
+
+
+@lru_cache(maxsize=8)
+def _split_vocabulary(size: int, never: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Of each token whether it is in `never`, and the tokens that are not: (size,) bool and (others,) int32."""
+    fixed = np.zeros(size, bool)
+    fixed[list(never)] = True
+    return fixed, np.flatnonzero(~fixed).astype(np.int32)
 
 
 def mask_regions(grid: int, scales: tuple[int, ...], ratio: float, rng: np.random.Generator) -> np.ndarray:
@@ -72,20 +86,38 @@ def mask_regions(grid: int, scales: tuple[int, ...], ratio: float, rng: np.rando
         (grid, grid) bool, true where hidden. Squares lie on the grid of their scale; where the grid is no multiple
         of a scale (14 by 4, say), its rest is reached by the smaller scales.
     """
-    hidden = np.zeros((grid, grid), bool)
     missing = round(ratio * grid * grid)
-    usable = [scale for scale in sorted(set(scales), reverse=True) if scale <= grid]
+    # What is drawn and found closed never opens again, so a pile keeps what may be open, and the draw is even among that.
+    piles = [(scale * scale, list(squares)) for scale, squares in _squares_as_bits(grid, tuple(sorted(set(scales))))]
+    draws = chain.from_iterable(rng.random(_DRAWS).tolist() for _ in count())
+    hidden = 0
     while missing > 0:
-        scale = usable[rng.integers(len(usable))]
-        open_squares = ~_squares(hidden, scale).any(axis=(1, 3))
-        choices = np.flatnonzero(open_squares)
-        if scale * scale > missing or not len(choices):
-            usable.remove(scale)
-            continue
-        row, column = divmod(int(choices[rng.integers(len(choices))]), grid // scale)
-        hidden[row * scale : (row + 1) * scale, column * scale : (column + 1) * scale] = True
-        missing -= scale * scale
-    return hidden
+        chosen = int(next(draws) * len(piles))
+        size, pile = piles[chosen]
+        while size <= missing and pile:
+            at = int(next(draws) * len(pile))
+            square, pile[at] = pile[at], pile[-1]
+            pile.pop()
+            if not hidden & square:
+                hidden |= square
+                missing -= size
+                break
+        else:
+            del piles[chosen]
+    packed = np.frombuffer(hidden.to_bytes((grid * grid + 7) // 8, "little"), np.uint8)
+    return np.unpackbits(packed, count=grid * grid, bitorder="little").view(bool).reshape(grid, grid)
+
+
+@lru_cache(maxsize=32)
+def _squares_as_bits(grid: int, scales: tuple[int, ...]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """The aligned squares of each scale that fits: (scale, one integer a square, whose bit n is patch n)."""
+    table = []
+    for scale in scales:
+        if scale <= grid:
+            corners = range(0, grid - grid % scale, scale)
+            row_bits = [((1 << scale) - 1) << column for column in corners]
+            table.append((scale, tuple(sum(bits << grid * (row + r) for r in range(scale)) for row in corners for bits in row_bits)))
+    return tuple(table)
 
 
 def hidden_groups(hidden: np.ndarray, scale: int) -> np.ndarray:
@@ -98,13 +130,19 @@ def hidden_groups(hidden: np.ndarray, scale: int) -> np.ndarray:
     Returns:
         (groups, scale ** 2) int64, numbers of patches row by row within each square.
     """
-    grid = len(hidden)
-    numbers = np.arange(grid * grid).reshape(grid, grid)
-    whole = _squares(hidden, scale).all(axis=(1, 3))
-    return _squares(numbers, scale).transpose(0, 2, 1, 3)[whole].reshape(-1, scale * scale)
+    return hidden_groups_of_all(hidden[None], scale)[1]
 
 
-def _squares(array: np.ndarray, scale: int) -> np.ndarray:
-    """(grid, grid) to (grid // scale, scale, grid // scale, scale); what does not fit is left out."""
-    side = len(array) // scale
-    return array[: side * scale, : side * scale].reshape(side, scale, side, scale)
+def hidden_groups_of_all(hidden: np.ndarray, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """`hidden_groups` of many pictures at once: (images, grid, grid) bool to the picture and the patches of each group.
+
+    Returns:
+        (groups,) and (groups, scale ** 2) int64, picture by picture; patches are numbered within their picture.
+    """
+    images, grid, _ = hidden.shape
+    side = grid // scale
+    # What does not fit a square is left out.
+    squares = hidden[:, : side * scale, : side * scale].reshape(images, side, scale, side, scale)
+    image, row, column = squares.all(axis=(2, 4)).nonzero()
+    within = np.arange(scale)[:, None] * grid + np.arange(scale)
+    return image, ((row * grid + column) * scale)[:, None] + within.ravel()

@@ -23,7 +23,7 @@ from cxrpt.data.masking import MaskedText
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import INDEX_DTYPE, BadSampleError, RawSample, ShardReader
 from cxrpt.data.text import select_text
-from cxrpt.data.transforms import decode_gray, fit_square, to_patches
+from cxrpt.data.transforms import load_square, to_patches
 from cxrpt.errors import InputError
 
 _CHOICE = 41
@@ -129,7 +129,7 @@ def square_image(raw: RawSample, exported: Exported) -> np.ndarray:
         BadSampleError: it does not decode.
     """
     assert raw.image is not None
-    return fit_square(decode_gray(raw.image), exported.model.shape.image_size)
+    return load_square(raw.image, exported.model.shape.image_size)
 
 
 def text_tokens(raw: RawSample, exported: Exported) -> np.ndarray:
