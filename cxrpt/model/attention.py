@@ -28,9 +28,9 @@ def packed_attention(q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, batch: Batch) 
         out = varlen_attn(q_NHD, k_NHD, v_NHD, batch.cu_seqlens, batch.cu_seqlens, longest, longest)
         assert isinstance(out, Tensor)  # a pair only where auxiliary outputs are asked for
         return out
+    rows_of_runs = [count * length for _, count, length in batch.runs]
     outputs = []
-    for first, count, length in batch.runs:
-        rows = slice(first, first + count * length)
-        q, k, v = (x[rows].unflatten(0, (count, length)).transpose(1, 2) for x in (q_NHD, k_NHD, v_NHD))
+    for q, k, v, (_, count, length) in zip(*(x.split(rows_of_runs) for x in (q_NHD, k_NHD, v_NHD)), batch.runs, strict=True):
+        q, k, v = (x.unflatten(0, (count, length)).transpose(1, 2) for x in (q, k, v))
         outputs.append(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs)
