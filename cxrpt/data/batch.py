@@ -175,7 +175,7 @@ def pack_arrays(examples: list[Example], grid: int, patch_size: int, scales: tup
         tokens_W=_index(_join([text.tokens for text, _ in texts], np.int64)),
         place_W=_index(_join([np.arange(length) for length in text_lengths], np.int64)),
         order_N=_index(np.concatenate(order)),
-        cu_seqlens=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
+        cu_seqlens=_join([np.zeros(1, np.int64), np.cumsum(lengths)], np.int32),
         max_seqlen=int(lengths.max()),
         runs=_runs(lengths),
         image_rows_I=_index(image_at),
@@ -226,7 +226,7 @@ def _groups(images: list[tuple], image_at: np.ndarray, scale: int, num_patches: 
     )
 
 
-def _join(arrays: list[np.ndarray], dtype: type) -> np.ndarray:
+def _join(arrays: list[np.ndarray], dtype: type) -> Any:
     return np.concatenate(arrays).astype(dtype, copy=False) if arrays else np.empty(0, dtype)
 
 

@@ -4,6 +4,7 @@ It makes every n-th micro-batch of its rank, lays each into a free slot and tell
 they go to whole process groups, and the trainer needs batches until its save. It ends with the trainer, however that ends.
 """
 
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -17,6 +18,7 @@ from collections import deque
 from multiprocessing.connection import Connection
 from typing import Any
 
+from cxrpt.errors import InputError
 from cxrpt.preempt import STOP_SIGNALS
 
 
@@ -58,12 +60,14 @@ def main() -> None:
     line = _Line(socket)
     logging.basicConfig(level=logging.INFO, handlers=[_ToTrainer(line)])
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # of a line that the trainer has hung up
     try:
         _serve(line, files)
     except (EOFError, ConnectionError):
         return  # the trainer has hung up
     except Exception as error:
-        line.send("error", _portable(error), traceback.format_exc())
+        with contextlib.suppress(ConnectionError):
+            line.send("error", _portable(error), traceback.format_exc())
 
 
 def _end_with_trainer(socket: int) -> None:
@@ -95,6 +99,8 @@ def _serve(line: _Line, files: list[int]) -> None:
 
 def _portable(error: Exception) -> bytes:
     """The error pickled, or what it says where it does not pickle."""
+    if isinstance(error, InputError):
+        return pickle.dumps(InputError(str(error)))
     try:
         packed = pickle.dumps(error)
         pickle.loads(packed)

@@ -35,6 +35,11 @@ class SharedSlots:
             memory.resize(max(memory.size(), -(-num_bytes // _GROWTH) * _GROWTH))
         return np.frombuffer(memory, np.uint8, num_bytes)
 
+    def close(self) -> None:
+        """Give the memory up, as far as this process goes."""
+        for memory in self._maps:
+            memory.close()
+
 
 def new_slot_files(slots: int) -> list[int]:
     """Open files of so many slots, for the two processes to map."""

@@ -23,7 +23,7 @@ from multiprocessing import Pipe
 import torch
 
 from cxrpt.data.batch import Batch
-from cxrpt.data.flat_batch import FlatBatch, flatten, restore
+from cxrpt.data.flat_batch import flatten, restore
 from cxrpt.data.loader import MicroBatches
 from cxrpt.data.shared_slots import SharedSlots, new_slot_files
 from cxrpt.preempt import STOP_SIGNALS
@@ -143,7 +143,9 @@ class Worker:
         try:
             code = self.process.wait(_FAREWELL_S)
         except subprocess.TimeoutExpired:
-            return WorkerEndedError(f"loader worker {self._number} (pid {self.process.pid}) hung up: see the log for the reason")
+            return WorkerEndedError(
+                f"loader worker {self._number} (pid {self.process.pid}) hung up: see the log for the reason"
+            )
         who = f"loader worker {self._number} (pid {self.process.pid})"
         less = f"give the job more memory, or lower data.workers={self._workers} or data.prefetch={self._prefetch}"
         if code == -signal.SIGKILL:
@@ -163,3 +165,4 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._slots.close()
