@@ -3,10 +3,12 @@
 import logging
 import math
 import time
+from contextlib import ExitStack, closing
 from itertools import islice
 
 import torch
 
+from cxrpt.bad_data import BadData, replaced_line, stop_line, too_many, worth_a_line
 from cxrpt.checkpoint.export import export_model
 from cxrpt.checkpoint.lease import take_lease
 from cxrpt.checkpoint.state import RunState, data_changes
@@ -28,6 +30,7 @@ from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_
 from cxrpt.dist.engine import Engine
 from cxrpt.dist.world import World, join_world, leave_world
 from cxrpt.errors import InputError
+from cxrpt.machine import raise_open_files
 from cxrpt.model.flops import training_flops
 from cxrpt.model.pretrain import PretrainModel
 from cxrpt.optim import learning_rate
@@ -51,22 +54,27 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False) -
         DONE or RESUME_LATER.
 
     Raises:
-        InputError: the configuration does not fit the data or the run; another trainer works on the run.
-        RuntimeError: the loss was not finite for too long, or too many samples are bad.
+        InputError: the configuration does not fit the data or the run; another trainer works on the run; too many samples
+            are bad, which is told after a save.
+        RuntimeError: the loss was not finite for too long; a loader worker was killed.
     """
+    raise_open_files()
     world = join_world(config.engine.device)
     try:
         lease = take_lease(config.run_dir) if world.is_first else None
         saved = _last_saved(config, world)
         prepared = prepare(config, world.rank, world.size, saved, accept_data_change)
-        code = _train(config, prepared, world, stop, saved)
+        with ExitStack() as loader:
+            code = _train(config, prepared, world, stop, saved, loader)
         del lease
         return code
     finally:
         leave_world()
 
 
-def _train(config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, saved: RunState | None) -> int:
+def _train(
+    config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, saved: RunState | None, loader: ExitStack
+) -> int:
     # Model
     torch.manual_seed(config.seed)
     model = PretrainModel(prepared.shape, len(prepared.sources), gather_rows_of_ranks)
@@ -81,8 +89,9 @@ def _train(config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, 
 
     # Data
     rates = from_first_rank(measure_tokens_per_word(prepared.sources, prepared.maker) if world.is_first else None)
-    dataset = prepared.micro_batches(state.slot, rates)
-    stream = micro_batches(dataset, config.data.workers, config.data.prefetch, pin=world.device.type == "cuda")
+    dataset, pin = prepared.micro_batches(state.slot, rates), world.device.type == "cuda"
+    stream = loader.enter_context(closing(micro_batches(dataset, config.data.workers, config.data.prefetch, pin)))
+    bad_data = BadData([source.name for source in prepared.sources])
     peak = matmul_flops(world.device, torch.bfloat16 if config.engine.precision == "bf16" else torch.float32)
     speed, progress = SpeedMeter(world.device, peak), ProgressLine(config.train.steps)
     weights = loss_weights(config)
@@ -93,6 +102,7 @@ def _train(config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, 
         wait_from = time.perf_counter()
         batches = list(islice(stream, prepared.step.accumulation))
         waited = time.perf_counter() - wait_from
+        bad_data.see(batches)
         totals = _agree(batches, stop.raised, list(weights), world)
         if totals["stop"]:
             _save(config, prepared, world, engine, state, window)
@@ -109,6 +119,9 @@ def _train(config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, 
         state.step += 1
         state.slot += prepared.step.slots
         _count(config, prepared, state, totals, grad_norm)
+        if problem := _tell_bad(config, prepared, world, state, totals, bad_data, progress):
+            _save(config, prepared, world, engine, state, window)
+            raise InputError(problem)
         flops = sum(training_flops(batch, prepared.shape) for batch in batches)
         speed.add(sum(b.num_samples for b in batches), sum(b.num_tokens for b in batches), flops, waited, totals["imbalance"])
 
@@ -153,17 +166,10 @@ def _agree(batches: list[Batch], stop: bool, objectives: list[str], world: World
 
 
 def _count(config: RunConfig, prepared: Prepared, state: RunState, totals: dict[str, float], grad_norm: float) -> None:
-    """Take the step into the books; raise RuntimeError above the limits of bad samples and skipped steps."""
+    """Take the step into the books; raise RuntimeError above the limit of skipped steps."""
     for number, source in enumerate(prepared.sources):
-        seen = state.samples_by_source[source.name] = state.samples_by_source.get(source.name, 0) + int(
-            totals[f"samples {number}"]
-        )
-        bad = state.bad_by_source[source.name] = state.bad_by_source.get(source.name, 0) + int(totals[f"bad {number}"])
-        if bad > max(10, config.data.max_bad_fraction * seen):
-            raise RuntimeError(
-                f"source {source.name!r}: {bad} of {seen} samples are bad, more than data.max_bad_fraction="
-                f"{config.data.max_bad_fraction}: run `cxrpt verify` on its folder"
-            )
+        for books, what in ((state.samples_by_source, "samples"), (state.bad_by_source, "bad")):
+            books[source.name] = books.get(source.name, 0) + int(totals[f"{what} {number}"])
     skipped = not math.isfinite(grad_norm)
     state.skipped_in_row = state.skipped_in_row + 1 if skipped else 0
     state.skipped_total += skipped
@@ -172,6 +178,31 @@ def _count(config: RunConfig, prepared: Prepared, state: RunState, totals: dict[
             f"step {state.step}: loss or gradient not finite for {state.skipped_in_row} steps in a row; "
             "the last checkpoint is good: lower optim.lr or use engine.precision=fp32"
         )
+
+
+def _tell_bad(
+    config: RunConfig,
+    prepared: Prepared,
+    world: World,
+    state: RunState,
+    totals: dict[str, float],
+    bad_data: BadData,
+    progress: ProgressLine,
+) -> str | None:
+    """Let rank 0 say now and then what was bad; what there is to say, on every rank, if it is too much to go on."""
+    for number, source in enumerate(prepared.sources):
+        new = int(totals[f"bad {number}"])
+        bad, seen = state.bad_by_source[source.name], state.samples_by_source[source.name]
+        stop = new > 0 and too_many(bad, seen, config.data.max_bad_fraction)
+        if not stop and not worth_a_line(bad - new, bad):
+            continue
+        told = gather_objects(bad_data)
+        about = (told, number, source.name, config.data.sources[source.name].path, bad, seen)
+        if stop:
+            return stop_line(*about, config.data.max_bad_fraction, state.step)
+        if world.is_first:
+            progress.say(replaced_line(*about))
+    return None
 
 
 def _bookkeeping(prepared: Prepared, state: RunState, lr: float, grad_norm: float) -> dict[str, float]:

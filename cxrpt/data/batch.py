@@ -10,18 +10,25 @@ handles as one dense block. All places that a loss looks at come as index tensor
 
 Legend of shapes: N rows of all sequences, S sequences, I images, X texts, P patches of all images, W words (tokens) of
 all texts, M hidden tokens, G groups of one scale, E pixels of a patch, C split pairs.
+
+torch is imported late: loader workers pack numpy arrays and do without it, which spares each of them 130 MB and a second.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from cxrpt.data.bad_samples import BadSample
 from cxrpt.data.example import Example
 from cxrpt.data.masking import hidden_groups_of_all
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class MvmGroups:
 
 @dataclass(frozen=True)
 class Batch:
-    """One packed micro-batch on one device."""
+    """One packed micro-batch on one device; as a worker packs it, numpy arrays stand in for the tensors."""
 
     patches_PE: Tensor
     """uint8 pixels."""
@@ -74,6 +81,9 @@ class Batch:
     num_samples: int
     num_by_source: tuple[int, ...]
     num_bad_by_source: tuple[int, ...] = ()
+    """Samples of the micro-batch that stand in for one whose content is bad."""
+    bad: tuple[BadSample, ...] = ()
+    """A few of those whose content is bad."""
 
     @property
     def num_tokens(self) -> int:
@@ -85,22 +95,23 @@ class Batch:
         counts = {"mlm": len(self.mlm_rows_M), "itc": len(self.pair_study_C)}
         return counts | {f"mvm{scale}": len(groups.source_G) for scale, groups in self.mvm.items()}
 
-    def map(self, move: Callable[[Tensor], Tensor]) -> "Batch":
-        """The same batch with every tensor passed through `move`."""
+    def map(self, move: Callable[[Any], Any]) -> Batch:
+        """The same batch with every tensor (or array) passed through `move`."""
 
         def each(value: Any) -> Any:
-            if isinstance(value, Tensor):
-                return move(value)
             if isinstance(value, MvmGroups):
                 return MvmGroups(move(value.rows_GS), move(value.patches_GS), move(value.source_G))
             if isinstance(value, dict):
                 return {key: each(item) for key, item in value.items()}
-            return value
+            return value if isinstance(value, int | tuple) else move(value)
 
         return Batch(**{entry.name: each(getattr(self, entry.name)) for entry in fields(self)})
 
-    def to(self, device: torch.device) -> "Batch":
-        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device. Tensors that lie in one buffer, as those from the loader do, go there in one copy."""
+        from cxrpt.data.flat_batch import move_buffers
+
+        return move_buffers(self, device)
 
 
 @dataclass
@@ -122,6 +133,13 @@ def pack(examples: list[Example], grid: int, patch_size: int, scales: tuple[int,
         scales: sides of the groups that are regenerated.
         num_sources: sources of the run, for the counts by source.
     """
+    import torch
+
+    return pack_arrays(examples, grid, patch_size, scales, num_sources).map(torch.from_numpy)
+
+
+def pack_arrays(examples: list[Example], grid: int, patch_size: int, scales: tuple[int, ...], num_sources: int) -> Batch:
+    """As `pack`, without torch: the batch holds numpy arrays."""
     images = [(e.patches, e.hidden, e) for e in examples if e.patches is not None and e.hidden is not None]
     texts = [(e.text, e) for e in examples if e.text is not None]
     image_number = {id(e): n for n, (_, _, e) in enumerate(images)}
@@ -155,14 +173,14 @@ def pack(examples: list[Example], grid: int, patch_size: int, scales: tuple[int,
     hidden = _join([hidden for _, hidden, _ in images], bool).reshape(num_images, grid, grid)
     image_sources = np.array([e.source for _, _, e in images], np.int64)
     return Batch(
-        patches_PE=torch.from_numpy(_join([p for p, _, _ in images], np.uint8).reshape(-1, patch_size**2)),
-        hidden_P=torch.from_numpy(hidden.ravel()),
+        patches_PE=_join([p for p, _, _ in images], np.uint8).reshape(-1, patch_size**2),
+        hidden_P=hidden.ravel(),
         place_P=_index(np.tile(np.arange(num_patches), num_images)),
         grid=grid,
         tokens_W=_index(_join([text.tokens for text, _ in texts], np.int64)),
         place_W=_index(_join([np.arange(length) for length in text_lengths], np.int64)),
         order_N=_index(order),
-        cu_seqlens=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)),
+        cu_seqlens=_join([np.zeros(1, np.int64), np.cumsum(lengths)], np.int32),
         max_seqlen=int(lengths.max()),
         runs=_runs(lengths),
         image_rows_I=_index(image_at),
@@ -207,9 +225,9 @@ def _groups(hidden: np.ndarray, image_at: np.ndarray, sources: np.ndarray, scale
     return MvmGroups(_index(rows), _index(patches), _index(sources[image]))
 
 
-def _join(arrays: list[np.ndarray], dtype: type) -> np.ndarray:
+def _join(arrays: list[np.ndarray], dtype: type) -> Any:
     return np.concatenate(arrays).astype(dtype, copy=False) if arrays else np.empty(0, dtype)
 
 
-def _index(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, np.int64))
+def _index(array: np.ndarray) -> Any:
+    return np.ascontiguousarray(array, np.int64)

@@ -66,7 +66,7 @@ class ExampleMaker:
             hidden = mask_regions(grid, tuple(self.objective.mvm_scales), ratio, rng(_MASK_IMAGE))
         tokens = self.tokens(raw)
         if patches is None and tokens is None:
-            raise BadSampleError(f"sample {raw.key} has neither an image nor a word of text")
+            raise BadSampleError("neither an image nor a word of text", raw.key)
         text = None
         if tokens is not None:
             words, ratio = self.tokenizer, self.objective.mlm_ratio if self.objective.mlm_weight > 0 else 0.0

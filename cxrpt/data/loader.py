@@ -1,22 +1,22 @@
 """Shards to packed steps: worker processes that take their rank's micro-batches in turn.
 
     plan ─(lane, slot)─► shard, sample ─► ShardReader ─► ExampleMaker ─► pack ─► Batch
-    worker 0: micro-batches 0, n, 2n ...    worker 1: micro-batches 1, n + 1, ...    torch's DataLoader joins them in turn
+    worker 0: micro-batches 0, n, 2n ...    worker 1: micro-batches 1, n + 1, ...    `worker_pool` joins them in turn
 
 The state is the slot that the trainer has consumed. It is not the workers' business: what they hold ready is read again
 after a resume.
+
+torch is imported late, for the trainer only: see `batch`.
 """
 
 import dataclasses
-from collections.abc import Iterator
+import itertools
+from collections.abc import Generator, Iterator
 
-import numpy as np
-import torch
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-
-from cxrpt.data.batch import Batch, pack
+from cxrpt.data.bad_samples import BadSample, substitutes
+from cxrpt.data.batch import Batch, pack_arrays
 from cxrpt.data.example import Example, ExampleMaker
-from cxrpt.data.hashing import derive
+from cxrpt.data.hashing import hash_text
 from cxrpt.data.lengths import Lengths
 from cxrpt.data.open_shards import OpenShards
 from cxrpt.data.plan import Places, Plan
@@ -26,10 +26,12 @@ from cxrpt.data.step import StepShape, samples_of_rank
 from cxrpt.errors import InputError
 
 _SUBSTITUTES = 16
+_REPORTS = 4
+"""Bad samples of a micro-batch that are described; all are counted."""
 
 
-class MicroBatches(IterableDataset):
-    """The micro-batches of one rank from a slot on; each worker yields every n-th of them."""
+class MicroBatches:
+    """The micro-batches of one rank from a slot on."""
 
     def __init__(
         self,
@@ -45,59 +47,87 @@ class MicroBatches(IterableDataset):
         self.lengths = Lengths(sources, maker, tokens_per_word, self.shards.index)
         self._step: tuple[int, list[Places]] = (-1, [])
 
-    def __iter__(self) -> Iterator[Batch]:
-        worker = get_worker_info()
-        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        if worker:
-            torch.set_num_threads(1)
-        while True:
-            yield self.micro_batch(number)
-            number += workers
+    def every(self, first: int, workers: int) -> Iterator[Batch]:
+        """Micro-batches `first`, `first` + `workers` and so on, as numpy arrays."""
+        return map(self.arrays, itertools.count(first, workers))
 
     def micro_batch(self, number: int) -> Batch:
         """The `number`-th micro-batch after the first slot."""
+        import torch
+
+        return self.arrays(number).map(torch.from_numpy)
+
+    def arrays(self, number: int) -> Batch:
+        """As `micro_batch`, with numpy arrays in the place of tensors.
+
+        Raises:
+            InputError: a shard is missing or truncated, or nearly all that was read of it is bad.
+            OSError: the file system failed, again and again.
+        """
         shape = self.shape
         step, part = divmod(number, shape.accumulation)
         if self._step[0] != step:
             self._step = step, samples_of_rank(self.plan, shape, self.first_slot + step * shape.slots, self.lengths)
         places = self._step[1][part]
-        bad = [0] * len(self.sources)
-        examples = [
-            self._example(int(source), int(epoch), int(shard), int(sample), bad)
-            for source, epoch, shard, sample in zip(places.source, places.epoch, places.shard, places.sample, strict=True)
-        ]
+        num_bad, reports = [0] * len(self.sources), list[BadSample]()
+        examples = []
+        for place in zip(*(a.tolist() for a in (places.source, places.epoch, places.shard, places.sample)), strict=True):
+            example, bad = self._example(*place)
+            examples.append(example)
+            if bad:
+                num_bad[bad[0].source] += 1
+                reports += bad[: _REPORTS - len(reports)]
         data, scales = self.maker.data, tuple(self.maker.objective.mvm_scales)
         grid = data.image_size // self.maker.patch_size
-        batch = pack(examples, grid, self.maker.patch_size, scales, len(self.sources))
-        return dataclasses.replace(batch, num_bad_by_source=tuple(bad))
+        batch = pack_arrays(examples, grid, self.maker.patch_size, scales, len(self.sources))
+        return dataclasses.replace(batch, num_bad_by_source=tuple(num_bad), bad=tuple(reports))
 
-    def _example(self, source: int, epoch: int, shard: int, sample: int, bad: list[int]) -> Example:
-        """The sample, or the substitute that (seed, sample, epoch) names if its content is bad."""
-        counts = self.sources[source].plan.shard_counts
-        for attempt in range(_SUBSTITUTES):
+    def _example(self, number: int, epoch: int, shard: int, sample: int) -> tuple[Example, list[BadSample]]:
+        """The sample, or if its content is bad its substitute, and what was bad."""
+        try:
+            return self._make(number, epoch, shard, sample), []
+        except BadSampleError as error:
+            bad = [self._report(number, shard, error)]
+        source = self.sources[number]
+        count = int(source.plan.shard_counts[shard])
+        for other in substitutes(self.maker.seed, hash_text(source.name), epoch, shard, sample, count, _SUBSTITUTES):
             try:
-                return self.maker.make(self.shards.read(source, shard, sample), source, epoch)
-            except BadSampleError:
-                bad[source] += 1
-                draw = int(derive(self.maker.seed, source, epoch, shard, sample, attempt)[0] >> np.uint64(1))
-                sample = draw % int(counts[shard])
-        name = self.sources[source].shards[shard].name
-        raise InputError(f"{_SUBSTITUTES} samples in a row of shard {name} are bad: run `cxrpt verify` on its folder")
+                return self._make(number, epoch, shard, other), bad
+            except BadSampleError as error:
+                bad.append(self._report(number, shard, error))
+        path = source.shards[shard]
+        raise InputError(
+            f"source {source.name!r}: all {len(bad)} samples tried of the {count} of {path.name} are bad (last: {bad[-1].key}: "
+            f"{bad[-1].what}): the file is damaged or another one: run `cxrpt verify {path.parent}`, and copy or build it again"
+        )
+
+    def _make(self, number: int, epoch: int, shard: int, sample: int) -> Example:
+        raw = self.shards.read(number, shard, sample)
+        try:
+            return self.maker.make(raw, number, epoch)
+        except BadSampleError as error:
+            error.key = raw.key
+            raise
+
+    def _report(self, number: int, shard: int, error: BadSampleError) -> BadSample:
+        return BadSample(number, self.sources[number].shards[shard].name, error.key, str(error)[:200])
 
 
-def micro_batches(dataset: MicroBatches, workers: int, prefetch: int, pin: bool) -> Iterator[Batch]:
-    """Iterate a rank's micro-batches, in this process or by workers; the order is the same."""
-    if workers == 0:
-        return iter(dataset)
-    loader = DataLoader(
-        dataset,
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=prefetch,
-        # Spawned workers are the trainer's own children and end when it is killed; a fork server's would stay for good.
-        multiprocessing_context="spawn",
-        persistent_workers=True,
-    )
-    batches = iter(loader)
-    # The batch is a dataclass: torch's own pinning would not look inside.
-    return (batch.map(torch.Tensor.pin_memory) for batch in batches) if pin else batches
+def micro_batches(dataset: MicroBatches, workers: int, prefetch: int, pin: bool) -> Generator[Batch, None, None]:
+    """Iterate a rank's micro-batches, in this process or by worker processes; the order and the content are the same.
+
+    Close it (`contextlib.closing`) to end the workers.
+
+    Args:
+        dataset: the rank's micro-batches.
+        workers: processes that read and decode; 0 does it here.
+        prefetch: micro-batches that each worker holds ready.
+        pin: give batches in page-locked memory, from which a GPU copies while it computes.
+
+    Raises:
+        InputError: as `MicroBatches.arrays`, in whichever process it was found.
+        WorkerEndedError: a worker was killed.
+    """
+    from cxrpt.data.worker_pool import batches_here, batches_of_workers
+
+    return batches_of_workers(dataset, workers, prefetch, pin) if workers else batches_here(dataset, pin)

@@ -32,10 +32,11 @@ class OpenShards:
     def index(self, source: int, shard: int) -> np.ndarray:
         """The index records of a shard that the source's `use` admits; the shard is not kept open for it."""
         if (source, shard) in self._open:
-            return self._open[source, shard].index
+            return self._open[source, shard].read_index()
         reader = ShardReader(self._sources[source].shards[shard], self._sources[source].use)
+        index = reader.read_index()
         reader.close()
-        return reader.index
+        return index
 
     def read(self, source: int, shard: int, sample: int) -> RawSample:
         """Read one sample.

@@ -84,10 +84,10 @@ class SampleMeta:
         fields = json.loads(data)
         if not isinstance(fields, dict) or fields.get("schema") != SCHEMA_VERSION:
             raise ValueError(f"sample metadata is not of schema {SCHEMA_VERSION}")
-        fields["sections"] = {title: (start, end) for title, (start, end) in fields["sections"].items()}
-        for pixels in ("size", "crop"):
-            fields[pixels] = tuple(fields[pixels]) if fields.get(pixels) else None
         try:
+            fields["sections"] = {title: (start, end) for title, (start, end) in fields["sections"].items()}
+            for pixels in ("size", "crop"):
+                fields[pixels] = tuple(fields[pixels]) if fields.get(pixels) else None
             return cls(**fields)
-        except TypeError as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"sample metadata has a wrong set of fields: {error}") from None

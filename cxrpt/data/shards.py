@@ -3,10 +3,12 @@
     x-train-000000.tar       ordinary WebDataset tar
     x-train-000000.idx.npy   one INDEX_DTYPE record a sample, in the order of the tar
 
-The index makes any sample one `pread` away, which is what lets the loader seek instead of replay.
+The index makes any sample one `pread` away, which is what lets the loader seek instead of replay. It stays in its file, record
+by record: held open by hundreds, in every worker of a node, indexes would take gigabytes.
 """
 
 import os
+import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +37,21 @@ INDEX_DTYPE = np.dtype(
 the tar; `num_words` counts the white-space separated words of the text; `phash` is the picture's
 perceptual hash (zeros without one), by which near-duplicates are found."""
 
+_RECORD = struct.Struct("<40sB4s" + 3 * "qiI" + "i32s")
+assert _RECORD.size == INDEX_DTYPE.itemsize
+_MEMBERS = {"image": 3, "text": 6, "meta": 9}
+"""Where offset, size and checksum of each member stand in an unpacked record."""
+
 
 class BadSampleError(Exception):
-    """The content of a sample is wrong (checksum, picture, text): it is replaced, not retried."""
+    """The content of a sample is wrong (checksum, picture, text): it is replaced, not retried.
+
+    `key` is that of the sample, where it is known to who raises.
+    """
+
+    def __init__(self, what: str, key: str = ""):
+        super().__init__(what)
+        self.key = key
 
 
 @dataclass(frozen=True)
@@ -68,36 +82,44 @@ class ShardReader:
         Raises:
             InputError: the shard or its index is missing, or the tar is shorter than its index says.
         """
-        self.path = shard
+        self.path, self.use = shard, use
+        self._file = self._index_file = -1
         try:
             index = np.load(index_path(shard), allow_pickle=False)
+            self._index_file = os.open(index_path(shard), os.O_RDONLY | os.O_CLOEXEC)
             self._file = os.open(shard, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise InputError(f"{error.filename} is missing: run `cxrpt verify` on its folder, or build it again") from None
-        except ValueError:
+        except (ValueError, EOFError):
             raise InputError(f"{index_path(shard)} is not a shard index: build the shard again") from None
-        self._num_bytes = os.fstat(self._file).st_size
+        num_bytes = os.fstat(self._file).st_size
         if index.dtype != INDEX_DTYPE:
             raise InputError(f"{index_path(shard)} is not a shard index of this version: build the shard again")
-        for member in ("image", "text", "meta"):
-            if len(index) and int((index[member]["offset"] + index[member]["size"]).max()) > self._num_bytes:
-                raise InputError(
-                    f"{shard} is truncated ({self._num_bytes} bytes, its index names more): build or copy it again"
-                )
-        self.use = use
-        self.index = index[np.isin(index["kind"], KINDS_OF_USE[use])]
+        for member in _MEMBERS:
+            if len(index) and int((index[member]["offset"] + index[member]["size"]).max()) > num_bytes:
+                raise InputError(f"{shard} is truncated ({num_bytes} bytes, its index names more): build or copy it again")
+        self._first_record = os.fstat(self._index_file).st_size - index.nbytes
+        admitted = np.flatnonzero(np.isin(index["kind"], KINDS_OF_USE[use])).astype(np.int32)
+        self._num_samples = len(admitted)
+        self._admitted = None if len(admitted) == len(index) else admitted
 
     def __len__(self) -> int:
-        return len(self.index)
+        return self._num_samples
+
+    def read_index(self) -> np.ndarray:
+        """The records of the samples that `use` admits, INDEX_DTYPE; read anew, none of it is kept."""
+        index = np.load(index_path(self.path), allow_pickle=False)
+        return index if self._admitted is None else index[self._admitted]
 
     def close(self) -> None:
-        """Close the file; the reader is of no use after it."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        """Close the files; the reader is of no use after it."""
+        for file in (self._file, self._index_file):
+            if file >= 0:
+                os.close(file)
+        self._file = self._index_file = -1
 
     def __del__(self) -> None:
-        if getattr(self, "_file", -1) >= 0:
+        if hasattr(self, "_index_file"):
             self.close()
 
     def read(self, number: int) -> RawSample:
@@ -107,8 +129,8 @@ class ShardReader:
             BadSampleError: a member does not match its checksum or cannot be parsed.
             OSError: the file system failed.
         """
-        record = self.index[number]
-        key = record["key"].decode()
+        record = self._record(number)
+        key = record[0].rstrip(b"\0").decode()
         image = None if self.use == "texts" else self._member(record, "image", key)
         text = None if self.use == "images" else self._member(record, "text", key)
         meta = self._member(record, "meta", key)
@@ -116,15 +138,24 @@ class ShardReader:
         try:
             return RawSample(key, kind, image, None if text is None else text.decode(), SampleMeta.from_json(meta or b""))
         except ValueError as error:
-            raise BadSampleError(f"sample {key} of {self.path.name}: {error}") from None
+            raise BadSampleError(str(error), key) from None
 
-    def _member(self, record: np.void, name: str, key: str) -> bytes | None:
-        size = int(record[name]["size"])
+    def _record(self, number: int) -> tuple:
+        if not 0 <= number < self._num_samples:
+            raise IndexError(number)
+        place = number if self._admitted is None else int(self._admitted[number])
+        record = os.pread(self._index_file, _RECORD.size, self._first_record + place * _RECORD.size)
+        if len(record) != _RECORD.size:
+            raise OSError(f"the index of {self.path.name} became shorter while it was read")
+        return _RECORD.unpack(record)
+
+    def _member(self, record: tuple, name: str, key: str) -> bytes | None:
+        offset, size, checksum = record[_MEMBERS[name] : _MEMBERS[name] + 3]
         if size == 0:
             return None
-        data = os.pread(self._file, size, int(record[name]["offset"]))
-        if len(data) != size or zlib.crc32(data) != int(record[name]["crc32"]):
-            raise BadSampleError(f"sample {key} of {self.path.name}: member {name!r} does not match its checksum")
+        data = os.pread(self._file, size, offset)
+        if len(data) != size or zlib.crc32(data) != checksum:
+            raise BadSampleError(f"member {name!r} does not match its checksum", key)
         return data
 
 

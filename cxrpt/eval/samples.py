@@ -84,8 +84,9 @@ def choose(folders: list[SplitFolder], kinds: tuple[Kind, ...], limit: int) -> l
     shards = [(folder.source, shard) for folder in folders for shard in folder.shards]
     for owner, (_, path) in enumerate(shards):
         reader = ShardReader(path)
-        wanted = np.flatnonzero(np.isin(reader.index["kind"], kinds))
-        hashes.append(_hash_keys(reader.index["key"][wanted]))
+        index = reader.read_index()
+        wanted = np.flatnonzero(np.isin(index["kind"], kinds))
+        hashes.append(_hash_keys(index["key"][wanted]))
         owners.append(np.full(len(wanted), owner))
         numbers.append(wanted)
         reader.close()

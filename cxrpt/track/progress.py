@@ -29,3 +29,11 @@ class ProgressLine:
         end = "\n" if done or not self._live else ""
         sys.stdout.write(("\r\x1b[K" if self._live else "") + line + end)
         sys.stdout.flush()
+
+    def say(self, line: str) -> None:
+        """A line of its own, on stderr; the one that is rewritten follows below it."""
+        if self._live:
+            sys.stdout.write("\r\x1b[K")
+            sys.stdout.flush()
+        sys.stderr.write(f"cxrpt: {line}\n")
+        sys.stderr.flush()
