@@ -116,7 +116,9 @@ def _squares_as_bits(grid: int, scales: tuple[int, ...]) -> tuple[tuple[int, tup
         if scale <= grid:
             corners = range(0, grid - grid % scale, scale)
             row_bits = [((1 << scale) - 1) << column for column in corners]
-            table.append((scale, tuple(sum(bits << grid * (row + r) for r in range(scale)) for row in corners for bits in row_bits)))
+            table.append(
+                (scale, tuple(sum(bits << grid * (row + r) for r in range(scale)) for row in corners for bits in row_bits))
+            )
     return tuple(table)
 
 
