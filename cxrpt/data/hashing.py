@@ -96,4 +96,5 @@ def generator(*parts: int) -> np.random.Generator:
     3 us; numpy's own ways to a seeded generator take 9 (Philox with a key reads the system's entropy first) to 15.
     """
     digest = hashlib.blake2b(struct.pack(f"<{len(parts)}Q", *parts), digest_size=32).digest()
-    return np.random.Generator(np.random.PCG64(_Words(np.frombuffer(digest, np.uint64))))
+    # Anything that is an ISeedSequence will do, as numpy's documentation says and its types do not.
+    return np.random.Generator(np.random.PCG64(_Words(np.frombuffer(digest, np.uint64))))  # type: ignore[arg-type]

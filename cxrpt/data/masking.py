@@ -112,13 +112,10 @@ def mask_regions(grid: int, scales: tuple[int, ...], ratio: float, rng: np.rando
 def _squares_as_bits(grid: int, scales: tuple[int, ...]) -> tuple[tuple[int, tuple[int, ...]], ...]:
     """The aligned squares of each scale that fits: (scale, one integer a square, whose bit n is patch n)."""
     table = []
-    for scale in scales:
-        if scale <= grid:
-            corners = range(0, grid - grid % scale, scale)
-            row_bits = [((1 << scale) - 1) << column for column in corners]
-            table.append(
-                (scale, tuple(sum(bits << grid * (row + r) for r in range(scale)) for row in corners for bits in row_bits))
-            )
+    for scale in [scale for scale in scales if scale <= grid]:
+        corners = range(0, grid - grid % scale, scale)
+        first = [sum(((1 << scale) - 1) << grid * row + column for row in range(scale)) for column in corners]
+        table.append((scale, tuple(square << grid * row for row in corners for square in first)))
     return tuple(table)
 
 
@@ -145,6 +142,6 @@ def hidden_groups_of_all(hidden: np.ndarray, scale: int) -> tuple[np.ndarray, np
     side = grid // scale
     # What does not fit a square is left out.
     squares = hidden[:, : side * scale, : side * scale].reshape(images, side, scale, side, scale)
-    image, row, column = squares.all(axis=(2, 4)).nonzero()
+    image, row, column = np.nonzero(squares.all(axis=(2, 4)))
     within = np.arange(scale)[:, None] * grid + np.arange(scale)
     return image, ((row * grid + column) * scale)[:, None] + within.ravel()

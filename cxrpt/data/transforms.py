@@ -22,7 +22,7 @@ _MAX_CONTRAST = 0.15
 _MAX_BRIGHTNESS = 0.06
 _MAX_LOG_GAMMA = 0.2
 
-_ANY_DEPTH = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
+_WHOLE = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
 _REDUCED = ((8, cv2.IMREAD_REDUCED_GRAYSCALE_8), (4, cv2.IMREAD_REDUCED_GRAYSCALE_4), (2, cv2.IMREAD_REDUCED_GRAYSCALE_2))
 _LEVELS = np.linspace(0, 1, 256)
 
@@ -63,8 +63,9 @@ def decode_gray(data: bytes, short_side: int | None = None) -> np.ndarray:
     Raises:
         BadSampleError: the bytes are no picture.
     """
+    flag = _WHOLE if short_side is None else _reduction(data, short_side)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _decoding(data, short_side))
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error:
         image = None
     if image is None:
@@ -74,20 +75,23 @@ def decode_gray(data: bytes, short_side: int | None = None) -> np.ndarray:
     return image
 
 
-def _decoding(data: bytes, short_side: int | None) -> int:
-    """OpenCV's flag for the scale at which `decode_gray` decodes."""
-    found = 0 if short_side is None else _jpeg_short_side(data)
-    return next((flag for scale, flag in _REDUCED if short_side and -(-found // scale) >= short_side), _ANY_DEPTH)
+def _reduction(data: bytes, short_side: int) -> int:
+    """OpenCV's flag for the smallest scale that leaves `short_side` pixels."""
+    whole = _jpeg_short_side(data)
+    # The decoder rounds sizes up.
+    return next((flag for divisor, flag in _REDUCED if -(-whole // divisor) >= short_side), _WHOLE)
 
 
 def _jpeg_short_side(data: bytes) -> int:
     """The short side, pixels, that the frame header of a JPEG tells; 0 for other bytes."""
     at = 2 if data[:2] == b"\xff\xd8" else len(data)
     while at + 9 <= len(data) and data[at] == 0xFF:
-        # Of the markers C0 to CF all but the tables C4, C8 and CC begin a frame.
-        if 0xC0 <= data[at + 1] <= 0xCF and data[at + 1] not in (0xC4, 0xC8, 0xCC):
+        marker = data[at + 1]
+        # Of C0 to CF all but the tables C4, C8 and CC begin a frame.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return min(int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9]))
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+        # A marker may stand behind any number of bytes FF.
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
     return 0
 
 
