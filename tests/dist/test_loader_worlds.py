@@ -1,5 +1,6 @@
 """Ranks and workers as real processes: any shape reads the same sets in the same steps, with a kill -9 between shapes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -153,6 +154,28 @@ def test_every_shape_goes_on_where_another_was_killed(config_file, tmp_path):
     assert not wrong, f"steps {wrong} of {len(found)} differ"
     counts = Counter(crc for step in found for crc in step)
     assert len(found) >= STEPS_A_SHAPE * len(SHAPES) and len(counts) > 300
+
+
+def test_a_worker_that_waits_for_its_file_system_ends_with_its_trainer(config_file, tmp_path):
+    make_shards(tmp_path, "north", Kind.PAIR, 40, size=32)
+    (config := tmp_path / "c.yaml").write_text(config_file.read_text().replace(f"{config_file.parent}/north", f"{tmp_path}/north"))
+    pipe = tmp_path / "north" / "train" / "north-train-000000.idx.npy"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    ranks = Ranks(config, tmp_path / "one", 1, 1, 0)
+    writer, until = -1, time.monotonic() + 60
+    try:
+        while writer < 0:
+            # Nobody reads from the pipe before the worker does; from then on it waits for what never comes.
+            assert time.monotonic() < until and ranks.processes[0].poll() is None
+            with contextlib.suppress(OSError):
+                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            time.sleep(0.02)
+        ranks.kill()
+    finally:
+        ranks.processes[0].kill()
+        ranks.processes[0].wait()
+        os.close(writer)
 
 
 def test_a_worker_that_is_killed_ends_its_rank_and_nothing_is_left(config_file, tmp_path):
