@@ -76,7 +76,7 @@ def _wait(processes: list[subprocess.Popen]) -> int:
                 for process in processes:
                     if process.poll() is None:
                         process.kill()
-                return failed[0] if failed[0] == 2 else 1
+                return 2 if 2 in failed else 1
             if None not in codes:
                 return max(code or 0 for code in codes)
             time.sleep(_POLL_S)

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 from cxrpt.config import load_config
@@ -12,6 +13,8 @@ from cxrpt.errors import InputError
 from cxrpt.preempt import StopFlag
 
 ORPHANED = 70
+_LAST_WORD_S = 3.0
+"""A rank that fails because another is gone has nothing to say of the reason: the launcher ends it before this is over."""
 
 
 def main() -> int:
@@ -33,6 +36,7 @@ def main() -> int:
     )
     logging.getLogger("cxrpt").setLevel(logging.INFO)
     logging.captureWarnings(True)
+    from cxrpt.dist.collectives import lost_another_rank
     from cxrpt.train import train
 
     try:
@@ -43,6 +47,8 @@ def main() -> int:
         return 2
     except BaseException as error:
         logging.exception("rank %s ends", rank)
+        if lost_another_rank(error):
+            time.sleep(_LAST_WORD_S)
         sys.stderr.write(f"cxrpt: rank {rank}: {type(error).__name__}: {error} (log: {config.run_dir}/logs/rank-{rank}.log)\n")
         return 1
 

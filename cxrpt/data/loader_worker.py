@@ -58,7 +58,8 @@ def main() -> None:
     socket, *files = map(int, sys.argv[1:])
     threading.Thread(target=_end_with_trainer, args=(socket,), daemon=True).start()
     line = _Line(socket)
-    logging.basicConfig(level=logging.INFO, handlers=[_ToTrainer(line)])
+    logging.getLogger().addHandler(_ToTrainer(line))
+    logging.getLogger("cxrpt").setLevel(logging.INFO)
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # of a line that the trainer has hung up
     try:

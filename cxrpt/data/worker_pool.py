@@ -164,5 +164,7 @@ class Worker:
             self.process.wait(patience_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait()
+            # One that waits for a file system that is away cannot even be killed, and must not keep the trainer.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_FAREWELL_S)
         self._slots.close()

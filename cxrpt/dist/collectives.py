@@ -38,6 +38,12 @@ def gather_objects(value: Any) -> list[Any]:
     return values
 
 
+def lost_another_rank(error: BaseException) -> bool:
+    """Whether an error says only that another rank no longer answers."""
+    # gloo's own are plain RuntimeErrors.
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
 class _GatherRows(torch.autograd.Function):
     """Rows of all ranks; the gradient of each rank's rows is the sum over ranks of what reached them."""
 

@@ -19,7 +19,7 @@ from cxrpt.data.sample import Kind
 from cxrpt.data.shards import index_path
 from cxrpt.data.sources import open_sources
 from cxrpt.data.step import shape_step
-from cxrpt.data.worker_pool import WorkerEndedError, worker_pool
+from cxrpt.data.worker_pool import Worker, WorkerEndedError, worker_pool
 from cxrpt.errors import InputError
 from cxrpt.preempt import STOP_SIGNALS
 from cxrpt.preflight import prepare
@@ -120,10 +120,18 @@ def test_workers_hold_few_files_and_no_torch(shards):
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_stop_signals_do_not_reach_workers_at_any_time(shards):
+def test_stop_signals_do_not_reach_workers_at_any_time(shards, monkeypatch):
+    begin = Worker.begin
+
+    def signal_first(worker, parcel):
+        for number in STOP_SIGNALS:  # while it is starting
+            os.kill(worker.process.pid, number)
+        begin(worker, parcel)
+
+    monkeypatch.setattr(Worker, "begin", signal_first)
     with worker_pool(dataset(config_of(shards)), 1, 2) as (worker,):
         for _ in range(4):
-            for number in STOP_SIGNALS:  # the first ones while it is starting
+            for number in STOP_SIGNALS:
                 os.kill(worker.process.pid, number)
             worker.next_batch(False)
         assert worker.process.poll() is None

@@ -32,6 +32,20 @@ def test_use_leaves_the_other_half_of_a_pair_out(shard):
     assert ShardReader(shard, "images").read(3).kind == Kind.IMAGE
 
 
+def test_numbers_count_what_use_admits(shard):
+    index = np.load(index_path(shard))
+    index["kind"][::3] = Kind.IMAGE
+    index["text"]["size"][::3] = 0
+    np.save(index_path(shard), index)
+    for use, admitted in (("pairs", index[index["kind"] == Kind.PAIR]), ("images", index)):
+        reader = ShardReader(shard, use)
+        assert len(reader) == len(admitted) and np.array_equal(reader.read_index(), admitted)
+        assert [reader.read(n).key for n in range(len(reader))] == [key.decode() for key in admitted["key"]]
+        for outside in (-1, len(admitted)):
+            with pytest.raises(IndexError):
+                reader.read(outside)
+
+
 def test_a_flipped_byte_is_found(shard):
     offset = int(np.load(index_path(shard))[5]["image"]["offset"]) + 10
     data = bytearray(shard.read_bytes())
