@@ -7,6 +7,7 @@ from typing import Any
 from cxrpt.checkpoint.state import RunState, check_resumable
 from cxrpt.checkpoint.store import committed_steps, step_folder
 from cxrpt.config import RunConfig
+from cxrpt.data.check_shards import check_shards
 from cxrpt.data.example import ExampleMaker
 from cxrpt.data.loader import MicroBatches
 from cxrpt.data.plan import Plan
@@ -78,11 +79,12 @@ def check_launch(config: RunConfig, ranks: int, accept_data_change: bool) -> Pre
     """What the launcher asks before it starts local ranks, so that the answer comes once.
 
     Raises:
-        InputError: as `prepare` and `check_resumable`; too few devices; a tracking server that is not there.
+        InputError: as `prepare`, `check_shards` and `check_resumable`; too few devices; a tracking server that is not there.
     """
     if ranks < 1:
         raise InputError(f"--ranks {ranks}: must be at least 1")
     prepared = prepare(config, 0, ranks)
+    check_shards(prepared.sources, config.data.lanes)
     choose_device(config.engine.device, ranks - 1)
     steps = committed_steps(config.run_dir)
     if steps and steps[-1] > config.train.steps:

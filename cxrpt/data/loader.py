@@ -25,6 +25,8 @@ from cxrpt.data.step import StepShape
 from cxrpt.errors import InputError
 
 _SUBSTITUTES = 16
+_STEPS_AHEAD = 64
+"""How long before they are needed remote shards are asked for."""
 
 
 class MicroBatches(IterableDataset):
@@ -51,6 +53,10 @@ class MicroBatches(IterableDataset):
         # Strided, so that every micro-batch spans the rank's lanes.
         mine = slice(part, None, shape.accumulation)
         places = self.plan.places(lane[mine], slot[mine])
+        if self.shards.any_remote:
+            later = self.plan.places(lane[mine], slot[mine] + _STEPS_AHEAD * shape.slots)
+            for soon in (places, later):
+                self.shards.want(dict.fromkeys(zip(soon.source.tolist(), soon.shard.tolist(), strict=True)))
         bad = [0] * len(self.sources)
         examples = [
             self._example(int(source), int(epoch), int(shard), int(sample), bad)

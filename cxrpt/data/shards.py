@@ -17,6 +17,8 @@ from cxrpt.data.sample import KINDS_OF_USE, META_EXTENSION, TEXT_EXTENSION, Kind
 from cxrpt.errors import InputError
 
 INDEX_SUFFIX = ".idx.npy"
+INDEX_HEADER_BYTES = 4096
+"""More than the header of an index takes."""
 
 _MEMBER = np.dtype([("offset", "<i8"), ("size", "<i4"), ("crc32", "<u4")])
 INDEX_DTYPE = np.dtype(
@@ -40,6 +42,10 @@ class BadSampleError(Exception):
     """The content of a sample is wrong (checksum, picture, text): it is replaced, not retried."""
 
 
+class MissingShardError(InputError, OSError):
+    """A shard is missing or too short: wrong input, or a file system that is away for a while, so it may be tried again."""
+
+
 @dataclass(frozen=True)
 class RawSample:
     """The members of one sample, not decoded; `image` and `text` are None where the sample has none."""
@@ -56,6 +62,29 @@ def index_path(shard: Path) -> Path:
     return shard.with_name(shard.name.removesuffix(".tar") + INDEX_SUFFIX)
 
 
+def load_index(path: Path) -> np.ndarray:
+    """All records of an index, (samples,) INDEX_DTYPE.
+
+    Raises:
+        MissingShardError: it is not there.
+        InputError: it is no index, or one of another version.
+        OSError: the file system failed.
+    """
+    try:
+        index = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (ValueError, EOFError):
+        raise InputError(f"{path} is not a shard index: build the shard again") from None
+    if not isinstance(index, np.ndarray) or index.dtype != INDEX_DTYPE or index.ndim != 1:
+        raise InputError(f"{path} is not a shard index of this version: build the shard again")
+    return index
+
+
+def _missing(path: Path) -> MissingShardError:
+    return MissingShardError(f"{path} is missing: run `cxrpt verify` on its folder, or build it again")
+
+
 class ShardReader:
     """Random access to one shard.
 
@@ -66,29 +95,30 @@ class ShardReader:
         """Open a shard and its index.
 
         Raises:
-            InputError: the shard or its index is missing, or the tar is shorter than its index says.
+            MissingShardError: the shard or its index is missing, or the tar is shorter than its index says.
+            InputError: the index is none, or one of another version.
         """
         self.path = shard
+        index = load_index(index_path(shard))
         try:
-            index = np.load(index_path(shard), allow_pickle=False)
             self._file = os.open(shard, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise InputError(f"{error.filename} is missing: run `cxrpt verify` on its folder, or build it again") from None
-        except ValueError:
-            raise InputError(f"{index_path(shard)} is not a shard index: build the shard again") from None
-        self._num_bytes = os.fstat(self._file).st_size
-        if index.dtype != INDEX_DTYPE:
-            raise InputError(f"{index_path(shard)} is not a shard index of this version: build the shard again")
+        except FileNotFoundError:
+            raise _missing(shard) from None
+        num_bytes = os.fstat(self._file).st_size
         for member in ("image", "text", "meta"):
-            if len(index) and int((index[member]["offset"] + index[member]["size"]).max()) > self._num_bytes:
-                raise InputError(
-                    f"{shard} is truncated ({self._num_bytes} bytes, its index names more): build or copy it again"
+            if len(index) and int((index[member]["offset"] + index[member]["size"]).max()) > num_bytes:
+                raise MissingShardError(
+                    f"{shard} is truncated ({num_bytes} bytes, its index names more): build or copy it again"
                 )
         self.use = use
         self.index = index[np.isin(index["kind"], KINDS_OF_USE[use])]
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def fileno(self) -> int:
+        """The descriptor of the open tar."""
+        return self._file
 
     def close(self) -> None:
         """Close the file; the reader is of no use after it."""
@@ -105,7 +135,7 @@ class ShardReader:
 
         Raises:
             BadSampleError: a member does not match its checksum or cannot be parsed.
-            OSError: the file system failed.
+            OSError: the file system failed, or the tar became shorter.
         """
         record = self.index[number]
         key = record["key"].decode()
@@ -123,7 +153,10 @@ class ShardReader:
         if size == 0:
             return None
         data = os.pread(self._file, size, int(record[name]["offset"]))
-        if len(data) != size or zlib.crc32(data) != int(record[name]["crc32"]):
+        if len(data) != size:
+            # It was long enough when it was opened: no bad content, which would be replaced, but a file that changes.
+            raise OSError(f"{self.path.name} ended {size - len(data)} bytes early")
+        if zlib.crc32(data) != int(record[name]["crc32"]):
             raise BadSampleError(f"sample {key} of {self.path.name}: member {name!r} does not match its checksum")
         return data
 
