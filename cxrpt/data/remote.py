@@ -110,7 +110,7 @@ def redact(url: str) -> str:
     """A path or URL as it may be shown: without user, password and query; of a command, its first word."""
     if not is_remote(url):
         return url
-    scheme, _, rest = url.partition(":")
+    scheme, _, rest = re.sub(r"[\0-\x1f]", "?", url).partition(":")
     if scheme == "pipe":
         program = re.match(r"\s*([\w./-]+)(\s|$)", rest)
         return f"pipe:{program[1] if program else '***'} ..."

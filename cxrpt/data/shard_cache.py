@@ -2,7 +2,7 @@
 
     north-train-000000.<sha256>.tar         whole and verified; whoever reads it holds a shared lock on it
     north-train-000000.<sha256>.tar.part    being written by the holder of its exclusive lock; dead if nobody holds one
-    lock                                    held while room is made
+    lock                                    held while files are counted, take room or get their name
 
 A name holds the first 32 hexadecimal digits of the tar's sha256, so a shard that changes has another name and never meets a
 stale file. A file gets its name only when it is whole, verified and on the disk. All locks are flocks, which the kernel takes
@@ -147,7 +147,9 @@ class ShardCache:
                 self._make_room(handle, part, file.num_bytes)
                 _fill(handle, file, stall_s)
                 os.fsync(handle)
-                part.rename(path)
+                # Nobody who counts the files may miss this one under both of its names.
+                with _room_lock(path.parent):
+                    part.rename(path)
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
