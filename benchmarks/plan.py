@@ -101,7 +101,7 @@ def balanced_ms(plan) -> list[float]:
     """Milliseconds a rank needs for its samples of a step where ranks exchange some; lengths come from made indexes."""
     from cxrpt.data.balance import balance, deal, group_ranks
 
-    group = group_ranks(LANES, SLOTS)
+    group = group_ranks(LANES, SLOTS, LANES)
     tables: dict[tuple[int, int], np.ndarray] = {}
     times = []
     for step in range(60):

@@ -21,7 +21,7 @@ class SourceConfig:
     """One institution's shards in the mix."""
 
     path: str = ""
-    """Folder `<out>/<institution>` that `cxrpt prep` made."""
+    """Folder `<out>/<institution>` that `cxrpt prep` made, or its URL: https://, s3://, gs://, `pipe:COMMAND {}` and others."""
     weight: float = 1.0
     """Share of the samples, relative to the other sources; 0 leaves the source out."""
     weight_from_step: dict[int, float] = field(default_factory=dict)
@@ -60,6 +60,10 @@ class DataConfig:
     """Loader processes a rank; 0 decodes in the training process."""
     prefetch: int = 4
     """Micro-batches that each worker holds ready."""
+    cache_dir: str = ""
+    """Node-local folder for copies of remote shards; may hold `~` and `$NAME`; empty is `cxrpt-cache-UID` in TMPDIR or /tmp."""
+    cache_gb: float = 50.0
+    """The most that the copies of a node take, in GB (1e9 bytes), those under way included."""
     max_bad_fraction: float = 0.01
     """The run stops when more than this share of a source's samples (and more than ten) are bad."""
 
@@ -293,7 +297,7 @@ def check_config(config: RunConfig) -> None:
     _require(bool(data.sources), "data.sources", {}, "name at least one source, as data.sources.NAME.path=FOLDER")
     for name, source in data.sources.items():
         key = f"data.sources.{name}"
-        _require(bool(source.path), f"{key}.path", source.path, "name the folder that `cxrpt prep` made")
+        _require(bool(source.path), f"{key}.path", source.path, "name the folder that `cxrpt prep` made, or its URL")
         _require(
             source.use in ("all", "pairs", "images", "texts"), f"{key}.use", source.use, "must be all, pairs, images or texts"
         )
@@ -317,7 +321,8 @@ def check_config(config: RunConfig) -> None:
         "data.temperature", data.temperature, "must be 0 (weights as they are) or at least 0.1",
     )  # fmt: skip
     positive = (
-        (data, "data", "image_size"), (data, "data", "lanes"), (model, "model", "patch_size"), (model, "model", "mlp_ratio"),
+        (data, "data", "image_size"), (data, "data", "lanes"), (data, "data", "cache_gb"),
+        (model, "model", "patch_size"), (model, "model", "mlp_ratio"),
         (config.optim, "optim", "lr"), (config.optim, "optim", "eps"), (config.optim, "optim", "clip_norm"),
     )  # fmt: skip
     for part, section, key in positive:

@@ -10,6 +10,7 @@ from cxrpt import machine
 from cxrpt.checkpoint.state import RunState, check_resumable
 from cxrpt.checkpoint.store import committed_steps, step_folder
 from cxrpt.config import DataConfig, RunConfig
+from cxrpt.data.check_shards import check_shards
 from cxrpt.data.example import ExampleMaker
 from cxrpt.data.lengths import Lengths, measure_tokens_per_word
 from cxrpt.data.loader import MicroBatches
@@ -41,13 +42,19 @@ class Prepared:
     data: dict[str, str]
     """What the configuration says of the data, part by part."""
 
-    def micro_batches(self, first_slot: int, tokens_per_word: tuple[float, ...]) -> MicroBatches:
-        """This rank's micro-batches from a slot on; `measure_tokens_per_word` must have told all ranks the same."""
-        return MicroBatches(self.plan, self.sources, self.maker, self.step, first_slot, tokens_per_word)
+    def micro_batches(self, first_slot: int, tokens_per_word: tuple[float, ...] | None = None) -> MicroBatches:
+        """This rank's micro-batches from a slot on; ranks of a run pass what one of them has measured for all."""
+        rates = tokens_per_word or measure_tokens_per_word(self.sources, self.maker)
+        return MicroBatches(self.plan, self.sources, self.maker, self.step, first_slot, rates)
 
 
 def prepare(
-    config: RunConfig, rank: int, world: int, saved: RunState | None = None, accept_data_change: bool = False
+    config: RunConfig,
+    rank: int,
+    world: int,
+    node_ranks: int | None = None,
+    saved: RunState | None = None,
+    accept_data_change: bool = False,
 ) -> Prepared:
     """Open what a rank needs.
 
@@ -55,6 +62,7 @@ def prepare(
         config: of the run.
         rank: of this process.
         world: ranks of the run.
+        node_ranks: those of one node; all of them if it is left out.
         saved: the state that the run resumes from.
         accept_data_change: go on with other sources, weights or shards than the saved run had.
 
@@ -64,7 +72,9 @@ def prepare(
     """
     tokenizer = load_tokenizer(config)
     sources = open_sources(config.data)
-    step = shape_step(config.train.global_batch, config.data.lanes, config.engine.micro_batch, rank, world, config.data.balance)
+    # A sample that changes nodes would take its whole shard along where shards are fetched.
+    exchange = ((node_ranks or world) if any(source.is_remote for source in sources) else world) if config.data.balance else 1
+    step = shape_step(config.train.global_batch, config.data.lanes, config.engine.micro_batch, rank, world, exchange)
     if config.objective.itc_weight > 0 and step.accumulation > 1:
         raise InputError(
             f"engine.micro_batch={step.micro_batch}: the contrast (objective.itc_weight) needs all samples of a step at once: "
@@ -132,14 +142,15 @@ def check_launch(config: RunConfig, ranks: int, accept_data_change: bool) -> Pre
     """What the launcher asks before it starts local ranks, so that the answer comes once.
 
     Raises:
-        InputError: as `prepare` and `check_resumable`; too few devices; too little memory or too few open files; a shard that
-            cannot be read; a tracking server that is not there.
+        InputError: as `prepare`, `check_shards` and `check_resumable`; too few devices; too little memory or too few open
+            files; a tracking server that is not there.
     """
     if ranks < 1:
         raise InputError(f"--ranks {ranks}: must be at least 1")
     steps = committed_steps(config.run_dir)
     saved = RunState.read(step_folder(config.run_dir, steps[-1])) if steps else None
-    prepared = prepare(config, 0, ranks, saved, accept_data_change)
+    prepared = prepare(config, 0, ranks, ranks, saved, accept_data_change)
+    check_shards(prepared.sources, config.data.lanes)
     choose_device(config.engine.device, ranks - 1)
     if steps and steps[-1] > config.train.steps:
         raise InputError(
@@ -179,7 +190,7 @@ def check_machine(config: RunConfig, prepared: Prepared, ranks: int, slot: int) 
             f"a process may open {files} files here and a rank needs up to {needed_files}: raise the limit (`ulimit -n`, or "
             f"--ulimit nofile={needed_files} of docker), or lower data.workers={workers} or data.prefetch={prefetch}"
         )
-    cost = measure_worker(prepared.micro_batches(slot, (0.0,) * len(prepared.sources))) if workers else LoaderCost(0, 0)
+    cost = measure_worker(prepared.micro_batches(slot)) if workers else LoaderCost(0, 0)
     check_memory(machine.free_memory_bytes(), machine.private_bytes(os.getpid()), cost, ranks, config.data)
     cores = machine.num_cores()
     if ranks * workers > cores:

@@ -63,7 +63,7 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False) -
     try:
         lease = take_lease(config.run_dir) if world.is_first else None
         saved = _last_saved(config, world)
-        prepared = prepare(config, world.rank, world.size, saved, accept_data_change)
+        prepared = prepare(config, world.rank, world.size, world.local_size, saved, accept_data_change)
         with ExitStack() as loader:
             code = _train(config, prepared, world, stop, saved, loader)
         del lease

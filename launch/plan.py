@@ -37,7 +37,7 @@ def plan(
     for name, value in (("--nodes", nodes), ("--ranks", ranks)):
         if value < 1:
             raise InputError(f"{name} {value}: must be at least 1")
-    prepared = prepare(resolved, 0, nodes * ranks)
+    prepared = prepare(resolved, 0, nodes * ranks, ranks)
     steps = resolved.train.steps
     seen = forecast(prepared.plan, prepared.sources, prepare_lengths(prepared), prepared.step, steps)
     shape = dataclasses.asdict(prepared.step) | {

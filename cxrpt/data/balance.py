@@ -16,10 +16,17 @@ GROUP_SAMPLES = 4096
 many differs from that of the whole step by little (0.5 % where single lengths deviate by a third)."""
 
 
-def group_ranks(world: int, samples_a_rank: int) -> int:
-    """Ranks that exchange samples among themselves: the smallest divisor of the world that holds GROUP_SAMPLES, or all."""
-    divisors = [ranks for ranks in range(1, world + 1) if world % ranks == 0]
-    return next((ranks for ranks in divisors if ranks * samples_a_rank >= GROUP_SAMPLES), world)
+def group_ranks(world: int, samples_a_rank: int, most: int) -> int:
+    """Ranks that exchange samples among themselves: the smallest divisor of the world that holds GROUP_SAMPLES.
+
+    Args:
+        world: ranks of the run.
+        samples_a_rank: of each in a step.
+        most: ranks that a group may have and divide; the whole world, or those of a node.
+    """
+    most = most if world % most == 0 else 1
+    divisors = [ranks for ranks in range(1, most + 1) if most % ranks == 0]
+    return next((ranks for ranks in divisors if ranks * samples_a_rank >= GROUP_SAMPLES), most)
 
 
 def balance(rows_RS: np.ndarray) -> np.ndarray:

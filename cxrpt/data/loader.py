@@ -28,6 +28,8 @@ from cxrpt.errors import InputError
 _SUBSTITUTES = 16
 _REPORTS = 4
 """Bad samples of a micro-batch that are described; all are counted."""
+_STEPS_AHEAD = 64
+"""How long before they are needed remote shards are asked for."""
 
 
 class MicroBatches:
@@ -69,6 +71,8 @@ class MicroBatches:
         if self._step[0] != step:
             self._step = step, samples_of_rank(self.plan, shape, self.first_slot + step * shape.slots, self.lengths)
         places = self._step[1][part]
+        if self.shards.any_remote:
+            self._fetch_ahead(places, step)
         num_bad, reports = [0] * len(self.sources), list[BadSample]()
         examples = []
         for place in zip(*(a.tolist() for a in (places.source, places.epoch, places.shard, places.sample)), strict=True):
@@ -81,6 +85,14 @@ class MicroBatches:
         grid = data.image_size // self.maker.patch_size
         batch = pack_arrays(examples, grid, self.maker.patch_size, scales, len(self.sources))
         return dataclasses.replace(batch, num_bad_by_source=tuple(num_bad), bad=tuple(reports))
+
+    def _fetch_ahead(self, places: Places, step: int) -> None:
+        shape = self.shape
+        lane, slot = self.plan.step_slots(
+            self.first_slot + (step + _STEPS_AHEAD) * shape.slots, shape.slots, shape.rank, shape.world
+        )
+        for soon in (places, self.plan.places(lane, slot)):
+            self.shards.want(dict.fromkeys(zip(soon.source.tolist(), soon.shard.tolist(), strict=True)))
 
     def _example(self, number: int, epoch: int, shard: int, sample: int) -> tuple[Example, list[BadSample]]:
         """The sample, or if its content is bad its substitute, and what was bad."""

@@ -20,6 +20,10 @@ from cxrpt.errors import InputError
 MANIFEST_NAME = "manifest.json"
 
 
+class NoManifestError(InputError):
+    """A folder that holds no manifest: the source has no such split, or the path is wrong."""
+
+
 @dataclass(frozen=True)
 class ShardEntry:
     """One shard of a manifest."""
@@ -123,11 +127,12 @@ def read_manifest(folder: Path) -> Manifest:
     """Read `<folder>/manifest.json`, where folder is `<out>/<institution>/<split>`.
 
     Raises:
-        InputError: there is none, or it does not parse.
+        NoManifestError: there is none.
+        InputError: it does not parse.
     """
     path = folder / MANIFEST_NAME
     try:
         text = path.read_text()
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{folder} holds no {MANIFEST_NAME}: name a folder that `cxrpt prep` made") from None
+        raise NoManifestError(f"{folder} holds no {MANIFEST_NAME}: name a folder that `cxrpt prep` made") from None
     return parse_manifest(text, str(path))

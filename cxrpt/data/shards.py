@@ -19,6 +19,8 @@ from cxrpt.data.sample import KINDS_OF_USE, META_EXTENSION, TEXT_EXTENSION, Kind
 from cxrpt.errors import InputError
 
 INDEX_SUFFIX = ".idx.npy"
+INDEX_HEADER_BYTES = 4096
+"""More than the header of an index takes."""
 
 _MEMBER = np.dtype([("offset", "<i8"), ("size", "<i4"), ("crc32", "<u4")])
 INDEX_DTYPE = np.dtype(
@@ -54,6 +56,10 @@ class BadSampleError(Exception):
         self.key = key
 
 
+class MissingShardError(InputError, OSError):
+    """A shard is missing or too short: wrong input, or a file system that is away for a while, so it may be tried again."""
+
+
 @dataclass(frozen=True)
 class RawSample:
     """The members of one sample, not decoded; `image` and `text` are None where the sample has none."""
@@ -70,6 +76,29 @@ def index_path(shard: Path) -> Path:
     return shard.with_name(shard.name.removesuffix(".tar") + INDEX_SUFFIX)
 
 
+def load_index(path: Path) -> np.ndarray:
+    """All records of an index, (samples,) INDEX_DTYPE.
+
+    Raises:
+        MissingShardError: it is not there.
+        InputError: it is no index, or one of another version.
+        OSError: the file system failed.
+    """
+    try:
+        index = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise _missing(path) from None
+    except (ValueError, EOFError):
+        raise InputError(f"{path} is not a shard index: build the shard again") from None
+    if not isinstance(index, np.ndarray) or index.dtype != INDEX_DTYPE or index.ndim != 1:
+        raise InputError(f"{path} is not a shard index of this version: build the shard again")
+    return index
+
+
+def _missing(path: Path) -> MissingShardError:
+    return MissingShardError(f"{path} is missing: run `cxrpt verify` on its folder, or build it again")
+
+
 class ShardReader:
     """Random access to one shard.
 
@@ -80,24 +109,23 @@ class ShardReader:
         """Open a shard and its index.
 
         Raises:
-            InputError: the shard or its index is missing, or the tar is shorter than its index says.
+            MissingShardError: the shard or its index is missing, or the tar is shorter than its index says.
+            InputError: the index is none, or one of another version.
         """
         self.path, self.use = shard, use
         self._file = self._index_file = -1
+        index = load_index(index_path(shard))
         try:
-            index = np.load(index_path(shard), allow_pickle=False)
             self._index_file = os.open(index_path(shard), os.O_RDONLY | os.O_CLOEXEC)
             self._file = os.open(shard, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise InputError(f"{error.filename} is missing: run `cxrpt verify` on its folder, or build it again") from None
-        except (ValueError, EOFError):
-            raise InputError(f"{index_path(shard)} is not a shard index: build the shard again") from None
+            raise _missing(Path(error.filename)) from None
         num_bytes = os.fstat(self._file).st_size
-        if index.dtype != INDEX_DTYPE:
-            raise InputError(f"{index_path(shard)} is not a shard index of this version: build the shard again")
         for member in _MEMBERS:
             if len(index) and int((index[member]["offset"] + index[member]["size"]).max()) > num_bytes:
-                raise InputError(f"{shard} is truncated ({num_bytes} bytes, its index names more): build or copy it again")
+                raise MissingShardError(
+                    f"{shard} is truncated ({num_bytes} bytes, its index names more): build or copy it again"
+                )
         self._first_record = os.fstat(self._index_file).st_size - index.nbytes
         admitted = np.flatnonzero(np.isin(index["kind"], KINDS_OF_USE[use])).astype(np.int32)
         self._num_samples = len(admitted)
@@ -110,6 +138,10 @@ class ShardReader:
         """The records of the samples that `use` admits, INDEX_DTYPE; read anew, none of it is kept."""
         index = np.load(index_path(self.path), allow_pickle=False)
         return index if self._admitted is None else index[self._admitted]
+
+    def fileno(self) -> int:
+        """The descriptor of the open tar."""
+        return self._file
 
     def close(self) -> None:
         """Close the files; the reader is of no use after it."""
@@ -127,7 +159,7 @@ class ShardReader:
 
         Raises:
             BadSampleError: a member does not match its checksum or cannot be parsed.
-            OSError: the file system failed.
+            OSError: the file system failed, or the tar became shorter.
         """
         record = self._record(number)
         key = record[0].rstrip(b"\0").decode()
@@ -154,7 +186,10 @@ class ShardReader:
         if size == 0:
             return None
         data = os.pread(self._file, size, offset)
-        if len(data) != size or zlib.crc32(data) != checksum:
+        if len(data) != size:
+            # It was long enough when it was opened: no bad content, which would be replaced, but a file that changes.
+            raise OSError(f"{self.path.name} ended {size - len(data)} bytes early")
+        if zlib.crc32(data) != checksum:
             raise BadSampleError(f"member {name!r} does not match its checksum", key)
         return data
 

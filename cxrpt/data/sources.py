@@ -1,14 +1,14 @@
 """The sources of a run: their manifests, and what the plan must know of them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from cxrpt.config import DataConfig
-from cxrpt.data.manifest import Manifest, read_manifest
+from cxrpt.data.manifest import Manifest
+from cxrpt.data.remote import is_remote
+from cxrpt.data.shard_folder import Shard, cache_of, open_folder
 from cxrpt.data.timeline import PlanSource
-from cxrpt.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -17,40 +17,34 @@ class Source:
 
     name: str
     use: str
-    shards: tuple[Path, ...]
+    where: str
+    """For messages: without credentials."""
+    is_remote: bool
+    manifest: Manifest
+    shards: tuple[Shard, ...]
+    """In the order of the manifest."""
     plan: PlanSource
     kinds: tuple[int, int, int]
     """Pairs, images and texts, as the source's `use` shows them: the images of `use: images` have no text."""
 
 
 def open_sources(config: DataConfig, split: str = "train") -> list[Source]:
-    """Read the manifest of every source.
+    """Read the manifest of every source; whether the shards are there is `check_shards`' to find, once and not on every rank.
 
     Raises:
-        InputError: a folder without a manifest, or whose shards are missing or not of the size the manifest says.
+        InputError: a folder without a manifest, or a manifest that cannot be read.
     """
     sources = []
     for name, entry in config.sources.items():
-        folder = Path(entry.path) / split
-        manifest = read_manifest(folder)
-        for shard in manifest.shards:
-            path = folder / shard.name
-            size = path.stat().st_size if path.is_file() else None
-            if size != shard.num_bytes:
-                state = (
-                    "is missing"
-                    if size is None
-                    else f"is {'truncated' if size < shard.num_bytes else 'changed'} ({size} bytes)"
-                )
-                raise InputError(
-                    f"source {name!r}: {path} {state}, its manifest says {shard.num_bytes} bytes: copy or build it again"
-                )
-        counts = np.array([shard.count(entry.use) for shard in manifest.shards], np.int64)
-        fingerprint = f"{manifest.fingerprint()} {entry.use}"
-        shards = tuple(folder / shard.name for shard in manifest.shards)
+        folder = open_folder(entry.path, split, cache_of(config))
+        counts = np.array([shard.count(entry.use) for shard in folder.manifest.shards], np.int64)
+        fingerprint = f"{folder.manifest.fingerprint()} {entry.use}"
         schedule = tuple(sorted(entry.weight_from_step.items()))
         plan = PlanSource(name, entry.weight, counts, fingerprint, schedule, entry.epochs)
-        sources.append(Source(name, entry.use, shards, plan, _kinds(manifest, entry.use)))
+        kinds = _kinds(folder.manifest, entry.use)
+        sources.append(
+            Source(name, entry.use, folder.shown, is_remote(entry.path), folder.manifest, folder.shards, plan, kinds)
+        )
     return sources
 
 

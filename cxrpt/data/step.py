@@ -29,8 +29,8 @@ class StepShape:
     """Contiguous ranks that balance their rows among themselves; divides the world."""
 
 
-def shape_step(global_batch: int, lanes: int, micro_batch: int, rank: int, world: int, balanced: bool = False) -> StepShape:
-    """Fit lanes, ranks and batch together; `balanced` lets ranks exchange samples.
+def shape_step(global_batch: int, lanes: int, micro_batch: int, rank: int, world: int, exchange: int = 1) -> StepShape:
+    """Fit lanes, ranks and batch together; `exchange` is how many ranks may exchange samples among themselves.
 
     Raises:
         InputError: they do not fit; the message says what to change.
@@ -48,7 +48,7 @@ def shape_step(global_batch: int, lanes: int, micro_batch: int, rank: int, world
             f"engine.micro_batch={micro} does not divide the {per_rank} samples a rank of train.global_batch={global_batch} "
             f"over {world} ranks: choose a divisor of {per_rank}"
         )
-    group = group_ranks(world, per_rank) if balanced else 1
+    group = group_ranks(world, per_rank, exchange)
     return StepShape(rank, world, global_batch // lanes, micro, per_rank // micro, group)
 
 

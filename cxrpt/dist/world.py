@@ -27,6 +27,8 @@ class World:
     rank: int
     size: int
     local_rank: int
+    local_size: int
+    """Ranks of this node."""
     device: torch.device
 
     @property
@@ -67,7 +69,8 @@ def join_world(device: str) -> World:
     slurm = "SLURM_PROCID" in os.environ and "RANK" not in os.environ
     names = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID") if slurm else ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     rank, size, local_rank = (int(os.environ.get(name, default)) for name, default in zip(names, ("0", "1", "0"), strict=True))
-    world = World(rank, size, local_rank, choose_device(device, local_rank))
+    local_size = size // int(os.environ["SLURM_NNODES"]) if slurm else int(os.environ.get("LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    world = World(rank, size, local_rank, local_size, choose_device(device, local_rank))
     if world.device.type == "cuda":
         torch.cuda.set_device(world.device)
     # DeepSpeed asks the environment for these even when the process group is already there.

@@ -8,20 +8,21 @@ on unpaired data can be judged on pairs. A source of weight 0 is left out here t
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 
 from cxrpt.checkpoint.export import Exported
-from cxrpt.config import SourceConfig
+from cxrpt.config import DataConfig
 from cxrpt.data.example import Example
 from cxrpt.data.hashing import derive, hash_text
-from cxrpt.data.manifest import MANIFEST_NAME, read_manifest
+from cxrpt.data.manifest import MANIFEST_NAME, NoManifestError
 from cxrpt.data.masking import MaskedText
 from cxrpt.data.sample import Kind
-from cxrpt.data.shards import INDEX_DTYPE, BadSampleError, RawSample, ShardReader
+from cxrpt.data.shard_folder import Shard, cache_of, identity, open_folder, open_shard, read_index, shown_folder
+from cxrpt.data.shards import INDEX_DTYPE, BadSampleError, RawSample
 from cxrpt.data.text import select_text
 from cxrpt.data.transforms import load_square, to_patches
 from cxrpt.errors import InputError
@@ -38,7 +39,7 @@ class SplitFolder:
     """The shards of one split of one source."""
 
     source: str
-    shards: tuple[Path, ...]
+    shards: tuple[Shard, ...]
 
 
 @dataclass(frozen=True)
@@ -46,29 +47,29 @@ class Place:
     """Where one sample lies."""
 
     source: str
-    shard: Path
+    shard: Shard
     number: int
 
 
-def open_split(sources: dict[str, SourceConfig], split: str) -> list[SplitFolder]:
+def open_split(data: DataConfig, split: str) -> list[SplitFolder]:
     """The folders of a split, each once however many sources name it; a source without this split gives none.
 
     Raises:
-        InputError: a manifest does not parse.
+        InputError: a manifest cannot be read or does not parse.
     """
-    folders: dict[Path, SplitFolder] = {}
-    for name, source in sources.items():
-        folder = Path(source.path) / split
-        if source.weight > 0 and folder.resolve() not in folders and (folder / MANIFEST_NAME).is_file():
-            shards = tuple(folder / shard.name for shard in read_manifest(folder).shards)
-            folders[folder.resolve()] = SplitFolder(name, shards)
+    folders: dict[str, SplitFolder] = {}
+    for name, source in data.sources.items():
+        place = identity(source.path, split)
+        if source.weight > 0 and place not in folders:
+            with suppress(NoManifestError):
+                folders[place] = SplitFolder(name, open_folder(source.path, split, cache_of(data)).shards)
     return list(folders.values())
 
 
-def require_split(folders: list[SplitFolder], sources: dict[str, SourceConfig], split: str) -> None:
+def require_split(folders: list[SplitFolder], data: DataConfig, split: str) -> None:
     """Raise InputError where no source has the split."""
     if not folders:
-        looked = ", ".join(str(Path(source.path) / split) for source in sources.values() if source.weight > 0)
+        looked = ", ".join(shown_folder(source.path, split) for source in data.sources.values() if source.weight > 0)
         raise InputError(
             f"no source has the split {split!r} (no {MANIFEST_NAME} in {looked}): "
             "start in the folder in which training was started, or build the split"
@@ -82,14 +83,12 @@ def choose(folders: list[SplitFolder], kinds: tuple[Kind, ...], limit: int) -> l
     """
     hashes, owners, numbers = [], [], []
     shards = [(folder.source, shard) for folder in folders for shard in folder.shards]
-    for owner, (_, path) in enumerate(shards):
-        reader = ShardReader(path)
-        index = reader.read_index()
+    for owner, (_, shard) in enumerate(shards):
+        index = read_index(shard)
         wanted = np.flatnonzero(np.isin(index["kind"], kinds))
         hashes.append(_hash_keys(index["key"][wanted]))
         owners.append(np.full(len(wanted), owner))
         numbers.append(wanted)
-        reader.close()
     if not shards:
         return []
     taken = np.argsort(np.concatenate(hashes), kind="stable")[:limit]
@@ -114,7 +113,7 @@ def read(places: list[Place], bad: Counter[str]) -> Iterator[tuple[Place, RawSam
         OSError: the file system failed.
     """
     for shard, of_shard in groupby(places, key=lambda place: place.shard):
-        reader = ShardReader(shard)
+        reader = open_shard(shard)
         for place in of_shard:
             try:
                 yield place, reader.read(place.number)

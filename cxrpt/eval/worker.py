@@ -88,8 +88,8 @@ def _choose_step(run_dir: Path, step: int | None) -> int:
 
 def run_tasks(config: RunConfig, exported: Exported, split: str, figures: Path) -> tuple[dict[str, float], dict[str, Any]]:
     """Run the tasks of the configuration; one that has nothing to run on gives its reason instead of numbers."""
-    folders = {name: open_split(config.data.sources, name) for name in dict.fromkeys(("train", "val", split))}
-    require_split(folders[split], config.data.sources, split)
+    folders = {name: open_split(config.data, name) for name in dict.fromkeys(("train", "val", split))}
+    require_split(folders[split], config.data, split)
     exported.model.to(_device(config.engine.device))
     metrics: dict[str, float] = {}
     details: dict[str, Any] = {}

@@ -32,7 +32,7 @@ def test_ranks_of_32_samples_come_within_one_per_cent(ranks):
 def test_thousands_of_ranks_come_within_three_per_cent_by_groups():
     rng = np.random.default_rng(0)
     rows = drawn_rows(rng, (1024, 32))
-    group = group_ranks(1024, 32)
+    group = group_ranks(1024, 32, 1024)
     assert group * 32 == GROUP_SAMPLES
     loads = np.concatenate([part.ravel()[balance(part)].sum(1) for part in rows.reshape(-1, group, 32)])
     assert imbalance(rows.sum(1)) > 0.15 and imbalance(loads) < 0.03
@@ -56,7 +56,9 @@ def test_micro_batches_are_dealt_evenly():
 
 
 def test_groups_divide_the_world_and_hold_enough():
-    assert group_ranks(8, 32) == 8
-    assert group_ranks(8192, 32) == 128
-    assert group_ranks(6, 4096) == 1
-    assert group_ranks(30, 300) == 15
+    assert group_ranks(8, 32, 8) == 8
+    assert group_ranks(8192, 32, 8192) == 128
+    assert group_ranks(6, 4096, 6) == 1
+    assert group_ranks(30, 300, 30) == 15
+    assert group_ranks(8192, 32, 8) == 8, "of one node"
+    assert group_ranks(30, 300, 4) == 1, "nodes that are not alike do not exchange"

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from cxrpt.config import load_config
-from cxrpt.data.lengths import measure_tokens_per_word
 from cxrpt.data.loader import MicroBatches, micro_batches
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import index_path
@@ -50,8 +49,7 @@ def fingerprints(batch):
 
 
 def dataset(config, rank=0, world=1, slot=0) -> MicroBatches:
-    prepared = prepare(config, rank, world)
-    return prepared.micro_batches(slot, measure_tokens_per_word(prepared.sources, prepared.maker))
+    return prepare(config, rank, world).micro_batches(slot)
 
 
 def test_every_world_reads_the_same_steps(shards):
