@@ -55,11 +55,10 @@ def listed(tmp_path):
 def start(cache, files, rounds=1, seed=0, hold_s=0.0):
     fields = json.dumps([dataclasses.astuple(file) for file in files])
     words = [cache.folder, str(cache.max_bytes), fields, str(rounds), str(seed), str(hold_s)]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "tests.unit.data.cache_process", *words],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    return process
 
 
 def go(*processes):
