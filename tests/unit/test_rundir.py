@@ -16,7 +16,9 @@ def test_credentials_of_sources_stay_in_a_file_of_the_owner(tmp_path):
     ]
     words = [f"data.sources.s{number}.path={url}" for number, url in enumerate(urls)]
     config = load_config(None, ["name=r", f"runs={tmp_path}", *words])
+    (tmp_path / "r").mkdir()
     for _ in range(2):
+        (tmp_path / "r" / "config.yaml.tmp").write_text("of a process that was killed")
         write_run_files(config, "0123")
     holders = [path for path in tmp_path.rglob("*") if path.is_file() and SECRET in path.read_text(errors="replace")]
     assert holders == [tmp_path / "r" / "config.yaml"] and holders[0].stat().st_mode & 0o777 == 0o600

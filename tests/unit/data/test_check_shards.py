@@ -112,8 +112,11 @@ def test_the_cache_must_hold_what_a_node_has_open(folder, tmp_path, monkeypatch)
     assert said.startswith("data.cache_gb=") and "the 8 lanes of a node hold" in said and "raise it to" in said
     check_shards(sources_at(url, tmp_path, f"data.cache_gb={total * 1.1 / 1e9}"), 8)
     check_shards(sources_at(folder.parent, tmp_path, f"data.cache_gb={total * 0.1 / 1e9}"), 8)
+    monkeypatch.setattr("cxrpt.data.check_shards.SMALL_SOURCE_LANES", 1000)
+    assert "the 1 lanes" in refused(small, lanes=1), "the samples of a small source come from any of its shards"
     # A source whose shards the lanes do not share needs two shards a lane.
     monkeypatch.setattr("cxrpt.data.check_shards.SMALL_SOURCE_LANES", 1)
+    check_shards(small, 1)
     assert "the 8 lanes" in refused(small)
     assert "the 4 lanes" in refused(small, nodes=2)
     check_shards(small, 8, nodes=4)

@@ -12,7 +12,7 @@ from cxrpt.data.sample import Kind
 from cxrpt.data.shards import index_path
 from cxrpt.data.step import shape_step
 from cxrpt.errors import InputError
-from cxrpt.preflight import prepare
+from cxrpt.preflight import check_launch, prepare
 from data_prep.train_tokenizer import train_tokenizer
 
 from ...made_shards import make_shards
@@ -104,6 +104,16 @@ def test_what_does_not_fit_says_what_to_change():
         shape_step(16, 8, 0, 0, 3)
     with pytest.raises(InputError, match="choose a divisor of 8"):
         shape_step(16, 8, 3, 0, 2)
+
+
+def test_shards_are_looked_at_where_a_run_is_launched(shards, tmp_path):
+    make_shards(tmp_path, "north", Kind.PAIR, 80, size=48)
+    config = config_of(shards, f"data.sources.north.path={tmp_path / 'north'}", "track.uri=none", f"runs={tmp_path / 'runs'}")
+    check_launch(config, 1, False)
+    (tmp_path / "north" / "train" / "north-train-000001.tar").unlink()
+    with pytest.raises(InputError, match=r"north-train-000001\.tar is missing"):
+        check_launch(config, 1, False)
+    prepare(config, 0, 1)
 
 
 def test_remote_and_local_sources_give_the_same_batches(shards, tmp_path):
