@@ -8,6 +8,7 @@ from typing import Any
 
 import cxrpt
 from cxrpt.config import RunConfig, to_yaml
+from cxrpt.data.remote import redact
 from cxrpt.track.sink import write_tracking
 
 _PACKAGES = ("torch", "deepspeed", "numpy", "webdataset", "sentencepiece", "opencv-python-headless")
@@ -37,10 +38,15 @@ def write_run_files(config: RunConfig, data_fingerprint: str) -> None:
     for folder in (run_dir, run_dir / "logs", run_dir / "checkpoints"):
         folder.mkdir(parents=True, exist_ok=True)
     versions = code_version()
-    _write(run_dir / "config.yaml", to_yaml(config))
+    # A URL, or a command, can hold credentials.
+    is_secret = any(redact(source.path) != source.path for source in config.data.sources.values())
+    _write(run_dir / "config.yaml", to_yaml(config), 0o600 if is_secret else 0o644)
     _write(run_dir / "code.txt", "".join(f"{name} {number}\n" for name, number in versions.items()))
     if config.track.uri != "none":
-        params = _flat(asdict(config)) | {f"version.{name}": number for name, number in versions.items()}
+        shown = asdict(config)
+        for source in shown["data"]["sources"].values():
+            source["path"] = redact(source["path"])
+        params = _flat(shown) | {f"version.{name}": number for name, number in versions.items()}
         uri = config.track.uri or f"sqlite:///{(run_dir.parent / 'mlflow.db').resolve()}"
         write_tracking(run_dir, uri, config.track.experiment, config.name, params | {"data.fingerprint": data_fingerprint})
 
@@ -55,7 +61,9 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
     draft = path.with_name(path.name + ".tmp")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode)
     draft.write_text(text)
     draft.replace(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from cxrpt.data.manifest import ShardEntry
 from cxrpt.data.order import SMALL_SOURCE_LANES
 from cxrpt.data.shard_folder import RemoteShard, read_index
-from cxrpt.data.shards import INDEX_DTYPE, INDEX_HEADER_BYTES, index_path
+from cxrpt.data.shards import INDEX_DTYPE, index_path
 from cxrpt.data.sources import Source
 from cxrpt.errors import InputError
 
@@ -48,24 +48,28 @@ def _check_local(source: Source) -> None:
 
 
 def _local_problem(shard: Path, entry: ShardEntry) -> str:
-    index = index_path(shard)
-    least = entry.num_samples * INDEX_DTYPE.itemsize
-    return _wrong_size(shard, entry.num_bytes, entry.num_bytes) or _wrong_size(index, least, least + INDEX_HEADER_BYTES)
-
-
-def _wrong_size(path: Path, least: int, most: int) -> str:
-    """What is wrong with a file; empty if nothing is. It is opened, as only that tells whether it can be."""
+    """What is wrong with a shard; empty if nothing is. Both files are opened, as only that tells whether they can be."""
+    path = shard
     try:
         with path.open("rb", buffering=0) as file:
-            size = file.seek(0, 2)
+            size, wanted = file.seek(0, 2), entry.num_bytes
+        if size == wanted:
+            path = index_path(shard)
+            with path.open("rb", buffering=0) as file:
+                # An npy file of version 1: magic, length of the header, header, records.
+                start = file.read(10)
+                size = file.seek(0, 2)
+            wanted = len(start) + int.from_bytes(start[8:], "little") + entry.num_samples * INDEX_DTYPE.itemsize
+            if start[:8] != b"\x93NUMPY\x01\x00":
+                return f"{path.name} is no index"
     except FileNotFoundError:
         return f"{path.name} is missing"
     except OSError as error:
         return f"{path.name} cannot be opened ({error.strerror})"
-    if least <= size <= most:
+    if size == wanted:
         return ""
-    state = "truncated" if size < least else "changed"
-    return f"{path.name} is {state} ({size} bytes, its manifest says {least if least == most else f'at least {least}'})"
+    state = "truncated" if size < wanted else "changed"
+    return f"{path.name} is {state} ({size} bytes, by its manifest {wanted})"
 
 
 def _check_remote(source: Source) -> None:

@@ -9,11 +9,12 @@
 Without `{}` the name is joined to the prefix by `/`, before the query if there is one. `$NAME` is filled in from the
 environment when a file is opened, so that a secret need not stand in a configuration.
 
-Why curl, aws and gsutil are not started by `webdataset.gopen` as well: its curl tries 30 times before it says anything (a
-minute where a server answers 503, a quarter of an hour where nothing answers), without a word of why, in a shell that
-the URL can break; the URL and the password in it stand in the list of processes; and to end a transfer that stands
-still, gopen's handle can kill the shell, but not what it started. All of them, and gopen, can also end a short transfer
-with status 0 (a server that names no length and closes early), so whoever reads must know the size or the checksum.
+Why curl, aws and gsutil are not started by `webdataset.gopen` as well: its curl tries 31 times (against a server that answers
+503 for a minute), after which `read` can return nothing at all without an error, as the status is asked for before the
+program has ended; no reason is given; URL and password stand in the error and in the list of processes; a quote in the URL
+breaks the shell's line; and of a transfer that stands still, its handle can end the shell but not the program. Any of them
+can end a short transfer with status 0 (a server that names no length and closes early), so whoever reads must know the size
+or the checksum.
 """
 
 import os

@@ -19,7 +19,7 @@ from cxrpt.config import DataConfig
 from cxrpt.data.manifest import MANIFEST_NAME, Manifest, NoManifestError, ShardEntry, parse_manifest, read_manifest
 from cxrpt.data.remote import STALL_S, AbsentError, TransferError, check_url, is_remote, join_url, local_folder, redact, stream
 from cxrpt.data.sample import Kind
-from cxrpt.data.shard_cache import RemoteFile, ShardCache
+from cxrpt.data.shard_cache import RemoteFile, ShardCache, is_intact
 from cxrpt.data.shards import INDEX_DTYPE, INDEX_HEADER_BYTES, BadSampleError, ShardReader, index_path, load_index
 from cxrpt.errors import InputError
 
@@ -163,8 +163,10 @@ def open_shard(shard: Shard, use: str = "all", stall_s: float = STALL_S) -> Shar
             fcntl.flock(reader.fileno(), fcntl.LOCK_SH)
         if _fits(reader):
             return reader
-        reader.close()
         shard.cache.discard(shard.index)
+        if not is_intact(shard.tar, reader.fileno()):
+            shard.cache.discard(shard.tar, reader.fileno())
+        reader.close()
         if not left:
             raise InputError(f"{shard.index.shown} is not the index of its tar: copy or build the folder again")
     raise AssertionError("unreachable")

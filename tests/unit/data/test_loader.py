@@ -16,15 +16,15 @@ from cxrpt.config import load_config
 from cxrpt.data.loader import MicroBatches, micro_batches
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import index_path
-from cxrpt.data.sources import open_sources
 from cxrpt.data.step import shape_step
 from cxrpt.data.worker_pool import Worker, WorkerEndedError, worker_pool
 from cxrpt.errors import InputError
 from cxrpt.preempt import STOP_SIGNALS
-from cxrpt.preflight import prepare
+from cxrpt.preflight import check_launch, prepare
 from data_prep.train_tokenizer import train_tokenizer
 
 from ...made_shards import make_shards
+from .faulty_server import serving
 
 
 @pytest.fixture(scope="module")
@@ -237,3 +237,43 @@ def test_what_does_not_fit_says_what_to_change():
         shape_step(16, 8, 0, 0, 3)
     with pytest.raises(InputError, match="choose a divisor of 8"):
         shape_step(16, 8, 3, 0, 2)
+
+
+def test_shards_are_looked_at_where_a_run_is_launched(shards, tmp_path):
+    make_shards(tmp_path, "north", Kind.PAIR, 80, size=48)
+    config = config_of(shards, f"data.sources.north.path={tmp_path / 'north'}", "track.uri=none", f"runs={tmp_path / 'runs'}")
+    check_launch(config, 1, False)
+    (tmp_path / "north" / "train" / "north-train-000001.tar").unlink()
+    with pytest.raises(InputError, match=r"north-train-000001\.tar is missing"):
+        check_launch(config, 1, False)
+    prepare(config, 0, 1)
+
+
+def test_remote_and_local_sources_give_the_same_batches(shards, tmp_path):
+    with serving(shards) as server:
+        urls = [f"{server.url}/north", f"pipe:cat {shards}/south/{{}}", f"{server.url}/west?sig=shh"]
+        words = [f"data.sources.{name}.path={url}" for name, url in zip(("north", "south", "west"), urls, strict=True)]
+        remote = config_of(shards, *words, f"data.cache_dir={tmp_path / 'cache'}")
+        assert prepare(remote, 0, 1).data == prepare(config_of(shards), 0, 1).data
+        expected = list(itertools.islice(micro_batches(dataset(config_of(shards)), 0, 2, False), 6))
+        for workers in (0, 2):
+            found = list(itertools.islice(micro_batches(dataset(remote), workers, 2, False), 6))
+            for a, b in zip(expected, found, strict=True):
+                for name in ("patches_PE", "tokens_W", "hidden_P", "order_N", "mlm_rows_M"):
+                    assert torch.equal(getattr(a, name), getattr(b, name))
+        fetched = server.downloads(".tar") | server.downloads(".npy")
+        assert fetched and set(fetched.values()) == {1}, "once for all processes"
+
+
+def test_remote_shards_are_asked_for_ahead(shards, tmp_path, monkeypatch):
+    with serving(shards) as server:
+        path = f"data.sources.north.path={server.url}/north"
+        batches = dataset(config_of(shards, path, f"data.cache_dir={tmp_path / 'cache'}", "train.global_batch=8"))
+        wanted = []
+        monkeypatch.setattr(batches.shards, "want", lambda pairs: wanted.append(set(pairs)))
+        batches.micro_batch(3)
+        now, ahead = (batches.plan.places(*batches.plan.step_slots(slot, 1, 0, 1)) for slot in (3, 67))
+        assert wanted == [set(zip(p.source.tolist(), p.shard.tolist(), strict=True)) for p in (now, ahead)]
+    local = dataset(config_of(shards))
+    monkeypatch.setattr(local.shards, "want", None)
+    local.micro_batch(0)

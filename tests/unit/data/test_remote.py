@@ -95,7 +95,7 @@ def test_whole_files_and_what_servers_answer(server):
     server.faults["a.tar"] = ["503", "cut", "drop", "404"]
     with pytest.raises(TransferError, match="503"):
         read(url)
-    with pytest.raises(TransferError, match=r"bytes remaining|transfer closed"):
+    with pytest.raises(TransferError, match="transfer closed"):
         read(url)
     with pytest.raises(TransferError, match="Empty reply"):
         read(url)
@@ -107,7 +107,7 @@ def test_whole_files_and_what_servers_answer(server):
 
 
 def test_a_dead_server_is_told_at_once_and_a_silent_one_in_time(server):
-    with pytest.raises(TransferError, match=r"[Cc]ould ?n.t connect|Connection refused"):
+    with pytest.raises(TransferError, match="Failed to connect"):
         read("http://127.0.0.1:9/x")
     server.faults["a.tar"] = ["stall"]
     began = time.monotonic()
