@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cxrpt.config import load_config
+from cxrpt.data.open_shards import OpenShards
 from cxrpt.data.sample import Kind
 from cxrpt.preflight import prepare
 from data_prep.train_tokenizer import train_tokenizer
@@ -29,12 +30,14 @@ import json, sys, time, zlib
 from contextlib import closing
 from pathlib import Path
 from cxrpt.config import load_config
+from cxrpt.data.lengths import measure_tokens_per_word
 from cxrpt.data.loader import micro_batches
 from cxrpt.preflight import prepare
 
 config, out, rank, world, workers, slot = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])
 prepared = prepare(load_config(Path(config)), rank, world)
-with closing(micro_batches(prepared.micro_batches(slot), workers, 2, False)) as stream, open(out, "w") as file:
+dataset = prepared.micro_batches(slot, measure_tokens_per_word(prepared.sources, prepared.maker))
+with closing(micro_batches(dataset, workers, 2, False)) as stream, open(out, "w") as file:
     while True:
         step = []
         for _ in range(prepared.step.accumulation):
@@ -120,13 +123,13 @@ def is_loader_worker(pid: int) -> bool:
 def read_alone(config: Path, steps: int) -> list[list[int]]:
     """As the ranks, in one process that nobody disturbs, by another way: sample by sample."""
     prepared = prepare(load_config(config), 0, 1)
-    dataset, found = prepared.micro_batches(0), []
+    shards, found = OpenShards(prepared.sources), []
     for step in range(steps):
         lane, slot = prepared.plan.step_slots(step * prepared.step.slots, prepared.step.slots, 0, 1)
         places = prepared.plan.places(lane, slot)
         crcs = []
         for source, epoch, shard, sample in zip(places.source, places.epoch, places.shard, places.sample, strict=True):
-            raw = dataset.shards.read(int(source), int(shard), int(sample))
+            raw = shards.read(int(source), int(shard), int(sample))
             example = prepared.maker.make(raw, int(source), int(epoch))
             if example.patches is not None:
                 crcs.append(zlib.crc32(example.patches.tobytes() + example.hidden.tobytes()))
@@ -157,9 +160,9 @@ def test_every_shape_goes_on_where_another_was_killed(config_file, tmp_path):
 
 
 def test_a_worker_that_waits_for_its_file_system_ends_with_its_trainer(config_file, tmp_path):
-    make_shards(tmp_path, "north", Kind.PAIR, 40, size=32)
+    make_shards(tmp_path, "north", Kind.PAIR, 300, size=32)
     (config := tmp_path / "c.yaml").write_text(config_file.read_text().replace(f"{config_file.parent}/north", f"{tmp_path}/north"))
-    pipe = tmp_path / "north" / "train" / "north-train-000000.idx.npy"
+    pipe = tmp_path / "north" / "train" / "north-train-000007.idx.npy"
     pipe.unlink()
     os.mkfifo(pipe)
     ranks = Ranks(config, tmp_path / "one", 1, 1, 0)

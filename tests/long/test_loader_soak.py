@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cxrpt.config import load_config
+from cxrpt.data.lengths import measure_tokens_per_word
 from cxrpt.data.loader import micro_batches
 from cxrpt.data.sample import Kind
 from cxrpt.preflight import prepare
@@ -33,7 +34,8 @@ def test_memory_and_open_files_stay(tmp_path):
     words = [f"data.sources.{name}.path={tmp_path / name}" for name in ("north", "south", "west")]
     words += [f"data.tokenizer={tmp_path / 'tok.model'}", "name=soak", "data.image_size=16", "model.patch_size=8"]
     words += ["data.lanes=2", "train.global_batch=2", "data.max_text_tokens=12"]
-    dataset = prepare(load_config(None, words), 0, 1).micro_batches(0)
+    prepared = prepare(load_config(None, words), 0, 1)
+    dataset = prepared.micro_batches(0, measure_tokens_per_word(prepared.sources, prepared.maker))
     memory: dict[int, list[int]] = {}
     files: dict[int, set[int]] = {}
     with closing(micro_batches(dataset, 2, 4, False)) as stream:

@@ -38,7 +38,7 @@ def test_a_number_of_workers_that_is_advised_is_accepted():
 
 def test_a_worker_is_measured(shards):  # noqa: F811
     config = config_of(shards)
-    dataset = prepare(config, 0, 1).micro_batches(0)
+    dataset = prepare(config, 0, 1).micro_batches(0, (1.0, 0.0, 1.0))
     cost = measure_worker(dataset)
     batch = dataset.micro_batch(0)
     assert batch.patches_PE.nbytes + batch.order_N.nbytes < cost.batch_bytes < 1 << 20
