@@ -11,7 +11,7 @@ Ours decodes JPEGs at a reduced scale. Rows "reduced" show the others with that 
 Pictures are made up or, where CXRPT_REAL_DATA names the folder of public samples, those of nih14 and covid-chestxray. How much
 the reduced scale changes them is printed first.
 
-    python benchmarks/loader.py [--pictures 512] [--repeats 5] [--peers FOLDER]
+    python benchmarks/loader.py [--pictures 512] [--repeats 3] [--peers FOLDER]
 """
 
 import argparse
@@ -208,7 +208,7 @@ def measure(root: Path, peers: Path, repeats: int) -> dict[str, list[dict[str, f
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--peers",
         type=Path,
