@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterator
 
 from cxrpt.data.bad_samples import BadSample, substitutes
 from cxrpt.data.batch import Batch, pack_arrays
-from cxrpt.data.example import Example, ExampleMaker
+from cxrpt.data.example import ExampleMaker, Unmasked
 from cxrpt.data.hashing import hash_text
 from cxrpt.data.lengths import Lengths
 from cxrpt.data.open_shards import OpenShards
@@ -74,13 +74,14 @@ class MicroBatches:
         if self.shards.any_remote:
             self._fetch_ahead(places, step)
         num_bad, reports = [0] * len(self.sources), list[BadSample]()
-        examples = []
+        decoded = []
         for place in zip(*(a.tolist() for a in (places.source, places.epoch, places.shard, places.sample)), strict=True):
-            example, bad = self._example(*place)
-            examples.append(example)
+            sample, bad = self._sample(*place)
+            decoded.append(sample)
             if bad:
                 num_bad[bad[0].source] += 1
                 reports += bad[: _REPORTS - len(reports)]
+        examples = [self.maker.mask(sample) for sample in decoded]
         data, scales = self.maker.data, tuple(self.maker.objective.mvm_scales)
         grid = data.image_size // self.maker.patch_size
         batch = pack_arrays(examples, grid, self.maker.patch_size, scales, len(self.sources))
@@ -94,17 +95,17 @@ class MicroBatches:
         for soon in (places, self.plan.places(lane, slot)):
             self.shards.want(dict.fromkeys(zip(soon.source.tolist(), soon.shard.tolist(), strict=True)))
 
-    def _example(self, number: int, epoch: int, shard: int, sample: int) -> tuple[Example, list[BadSample]]:
+    def _sample(self, number: int, epoch: int, shard: int, sample: int) -> tuple[Unmasked, list[BadSample]]:
         """The sample, or if its content is bad its substitute, and what was bad."""
         try:
-            return self._make(number, epoch, shard, sample), []
+            return self._decode(number, epoch, shard, sample), []
         except BadSampleError as error:
             bad = [self._report(number, shard, error)]
         source = self.sources[number]
         count = int(source.plan.shard_counts[shard])
         for other in substitutes(self.maker.seed, hash_text(source.name), epoch, shard, sample, count, _SUBSTITUTES):
             try:
-                return self._make(number, epoch, shard, other), bad
+                return self._decode(number, epoch, shard, other), bad
             except BadSampleError as error:
                 bad.append(self._report(number, shard, error))
         path = source.shards[shard]
@@ -113,10 +114,10 @@ class MicroBatches:
             f"{bad[-1].what}): the file is damaged or another one: run `cxrpt verify {path.parent}`, and copy or build it again"
         )
 
-    def _make(self, number: int, epoch: int, shard: int, sample: int) -> Example:
+    def _decode(self, number: int, epoch: int, shard: int, sample: int) -> Unmasked:
         raw = self.shards.read(number, shard, sample)
         try:
-            return self.maker.make(raw, number, epoch)
+            return self.maker.decode(raw, number, epoch)
         except BadSampleError as error:
             error.key = raw.key
             raise

@@ -30,6 +30,18 @@ _LEVELS = np.linspace(0, 1, 256)
 def load_square(data: bytes, size: int) -> np.ndarray:
     """The picture as the model sees it: bytes of a .jpg or .png to (size, size) uint8.
 
+    From 512 pixels to 224 this takes 0.6 ms; a whole decode (0.57) averaged with INTER_AREA (0.46) takes 1.0. How far the two
+    are apart on 269 radiographs (NIH, covid-chestxray) stored at 512 pixels::
+
+        size                  128   224   256   384
+        PSNR, median, dB       60    47    56    53
+        mean error, of 255    0.5   0.7   0.5   0.2     the largest, 31 to 128, at the edges of burned-in letters
+
+    Part of it is the middle, which lies up to half a pixel of the reduced picture beside that of the whole one. Against a
+    band-limited (Lanczos) reduction of the 1,024-pixel originals of NIH, reduced decoding has 46.7, 44.1, 48.1 and 46.4 dB,
+    averaging 46.6, 47.7, 47.8 and 46.5. Below a factor of two INTER_AREA is nearer to it than interpolation by 0 to 0.8 dB
+    and takes three to four times as long; INTER_LINEAR_EXACT gives the same pixels on any processor.
+
     Raises:
         BadSampleError: the bytes are no picture.
     """
