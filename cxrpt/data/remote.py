@@ -39,7 +39,11 @@ STALL_S = 60.0
 _CURL_SCHEMES = ("http", "https", "ftp", "ftps", "sftp", "scp")
 _GOPEN_SCHEMES = ("ais", "hf", "htgs")
 _SCHEMES = (*_CURL_SCHEMES, "gs", "s3", "pipe", *_GOPEN_SCHEMES)
-_CURL = ("curl", "--globoff", "--fail", "--silent", "--show-error", "--location", "--netrc-optional", "--config", "-")
+_CURL = (
+    "curl", "--globoff", "--fail", "--silent", "--show-error", "--location", "--netrc-optional",
+    "--speed-limit", "1", "--speed-time", "90",  # should whoever reads be killed while the server says nothing
+    "--config", "-",
+)  # fmt: skip
 _CONNECT_S = 15.0
 _CHUNK = 1 << 20
 _TAIL = 4096

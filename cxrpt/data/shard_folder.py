@@ -51,22 +51,23 @@ class RemoteShard:
     def tar(self) -> RemoteFile:
         """The tar as the cache knows it."""
         url = join_url(self.prefix, f"{self.split}/{self.name}")
-        return RemoteFile(url, self._cached_name(".tar"), self.entry.num_bytes, self.entry.sha256)
+        return RemoteFile(url, self._cached_name, self.entry.num_bytes, self.entry.sha256)
 
     @property
     def index(self) -> RemoteFile:
         """The index as the cache knows it."""
         name = index_path(Path(self.name)).name
         most = self.entry.num_samples * INDEX_DTYPE.itemsize + INDEX_HEADER_BYTES
-        return RemoteFile(join_url(self.prefix, f"{self.split}/{name}"), index_path(Path(self._cached_name(".tar"))).name, most)
+        return RemoteFile(join_url(self.prefix, f"{self.split}/{name}"), index_path(Path(self._cached_name)).name, most)
 
     def prefetch(self) -> None:
         """Bring index and tar into the cache, unless they are there or another process is at it; raises as `open_shard`."""
         self.cache.prefetch(self.index)
         self.cache.prefetch(self.tar)
 
-    def _cached_name(self, suffix: str) -> str:
-        return f"{self.name.removesuffix('.tar')}.{self.entry.sha256[:32]}{suffix}"
+    @property
+    def _cached_name(self) -> str:
+        return f"{self.name.removesuffix('.tar')}.{self.entry.sha256[:32]}.tar"
 
 
 Shard = Path | RemoteShard
