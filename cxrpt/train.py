@@ -26,6 +26,7 @@ from cxrpt.config import RunConfig
 from cxrpt.data.batch import Batch
 from cxrpt.data.lengths import measure_tokens_per_word
 from cxrpt.data.loader import micro_batches
+from cxrpt.data.step import StepShape
 from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks, wait_for_all
 from cxrpt.dist.engine import Engine
 from cxrpt.dist.world import World, join_world, leave_world
@@ -64,6 +65,8 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False) -
         lease = take_lease(config.run_dir) if world.is_first else None
         saved = _last_saved(config, world)
         prepared = prepare(config, world.rank, world.size, world.local_size, saved, accept_data_change)
+        if len(set(gather_objects(prepared.plan.fingerprint()))) > 1:
+            raise InputError("ranks read different manifests: wait until the shards are whole on all nodes, and start again")
         with ExitStack() as loader:
             code = _train(config, prepared, world, stop, saved, loader)
         del lease
@@ -103,7 +106,7 @@ def _train(
         batches = list(islice(stream, prepared.step.accumulation))
         waited = time.perf_counter() - wait_from
         bad_data.see(batches)
-        totals = _agree(batches, stop.raised, list(weights), world)
+        totals = _agree(batches, stop.raised, list(weights), prepared.step, world)
         if totals["stop"]:
             _save(config, prepared, world, engine, state, window)
             return RESUME_LATER
@@ -147,22 +150,31 @@ def loss_weights(config: RunConfig) -> dict[str, float]:
     return {"mlm": objective.mlm_weight} | mvm | {"itc": objective.itc_weight}
 
 
-def _agree(batches: list[Batch], stop: bool, objectives: list[str], world: World) -> dict[str, float]:
+def _agree(batches: list[Batch], stop: bool, objectives: list[str], shape: StepShape, world: World) -> dict[str, float]:
     """Counts of the whole step over all ranks, how far its fullest rank is above the mean of tokens, and whether any rank
-    was told to stop, in one reduction."""
-    num_sources = len(batches[0].num_by_source)
+    was told to stop, in one reduction.
+
+    Raises:
+        RuntimeError: ranks took samples by different lengths.
+    """
     mine = {name: float(sum(batch.counts().get(name, 0) for batch in batches)) for name in objectives}
     mine["stop"] = float(stop)
-    for source in range(num_sources):
+    for source in range(len(batches[0].num_by_source)):
         mine[f"samples {source}"] = float(sum(batch.num_by_source[source] for batch in batches))
         mine[f"bad {source}"] = float(sum(batch.num_bad_by_source[source] for batch in batches))
-    tokens_of_ranks = [0.0] * world.size
-    tokens_of_ranks[world.rank] = float(sum(batch.num_tokens for batch in batches))
-    values = [*mine.values(), *tokens_of_ranks]
-    sums = sum_over_ranks(torch.tensor(values, dtype=torch.float64, device=world.device)).tolist()
-    tokens = sums[len(mine) :]
-    imbalance = max(tokens) * world.size / sum(tokens) - 1
-    return dict(zip(mine, sums, strict=False)) | {"imbalance": imbalance}
+    of_ranks = torch.zeros(2, world.size, dtype=torch.float64)
+    of_ranks[0, world.rank] = sum(batch.num_tokens for batch in batches)
+    of_ranks[1, world.rank] = batches[0].exchange
+    values = torch.cat([torch.tensor(list(mine.values()), dtype=torch.float64), of_ranks.flatten()])
+    sums = sum_over_ranks(values.to(world.device)).cpu()
+    tokens, exchanges = sums[len(mine) :].view(2, world.size)
+    if not (exchanges.view(-1, shape.group) == exchanges[:: shape.group, None]).all():
+        raise RuntimeError(
+            "ranks disagree on who takes which sample, as their nodes have different shard indexes: run `cxrpt verify` on "
+            "the sources of each, or set data.balance=false"
+        )
+    imbalance = float(tokens.max() / tokens.mean()) - 1
+    return dict(zip(mine, sums[: len(mine)].tolist(), strict=True)) | {"imbalance": imbalance}
 
 
 def _count(config: RunConfig, prepared: Prepared, state: RunState, totals: dict[str, float], grad_norm: float) -> None:
@@ -197,7 +209,7 @@ def _tell_bad(
         if not stop and not worth_a_line(bad - new, bad):
             continue
         told = gather_objects(bad_data)
-        about = (told, number, source.name, config.data.sources[source.name].path, bad, seen)
+        about = (told, number, source.name, source.where, bad, seen)
         if stop:
             return stop_line(*about, config.data.max_bad_fraction, state.step)
         if world.is_first:

@@ -84,6 +84,8 @@ class Batch:
     """Samples of the micro-batch that stand in for one whose content is bad."""
     bad: tuple[BadSample, ...] = ()
     """A few of those whose content is bad."""
+    exchange: int = 0
+    """Checksum of which rank takes which sample of the step; equal on all ranks that exchange samples."""
 
     @property
     def num_tokens(self) -> int:

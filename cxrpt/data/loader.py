@@ -22,7 +22,7 @@ from cxrpt.data.open_shards import OpenShards
 from cxrpt.data.plan import Places, Plan
 from cxrpt.data.shards import BadSampleError
 from cxrpt.data.sources import Source
-from cxrpt.data.step import StepShape, samples_of_rank
+from cxrpt.data.step import RankShare, StepShape, share_of_rank
 from cxrpt.errors import InputError
 
 _SUBSTITUTES = 16
@@ -47,7 +47,7 @@ class MicroBatches:
         self.plan, self.sources, self.maker, self.shape, self.first_slot = plan, sources, maker, shape, first_slot
         self.shards = OpenShards(sources)
         self.lengths = Lengths(sources, maker, tokens_per_word, self.shards.index)
-        self._step: tuple[int, list[Places]] = (-1, [])
+        self._share: tuple[int, RankShare] = (-1, RankShare([], 0))
 
     def every(self, first: int, workers: int) -> Iterator[Batch]:
         """Micro-batches `first`, `first` + `workers` and so on, as numpy arrays."""
@@ -68,9 +68,10 @@ class MicroBatches:
         """
         shape = self.shape
         step, part = divmod(number, shape.accumulation)
-        if self._step[0] != step:
-            self._step = step, samples_of_rank(self.plan, shape, self.first_slot + step * shape.slots, self.lengths)
-        places = self._step[1][part]
+        if self._share[0] != step:
+            self._share = step, share_of_rank(self.plan, shape, self.first_slot + step * shape.slots, self.lengths)
+        share = self._share[1]
+        places = share.micro_batches[part]
         if self.shards.any_remote:
             self._fetch_ahead(places, step)
         num_bad, reports = [0] * len(self.sources), list[BadSample]()
@@ -85,7 +86,7 @@ class MicroBatches:
         data, scales = self.maker.data, tuple(self.maker.objective.mvm_scales)
         grid = data.image_size // self.maker.patch_size
         batch = pack_arrays(examples, grid, self.maker.patch_size, scales, len(self.sources))
-        return dataclasses.replace(batch, num_bad_by_source=tuple(num_bad), bad=tuple(reports))
+        return dataclasses.replace(batch, num_bad_by_source=tuple(num_bad), bad=tuple(reports), exchange=share.exchange)
 
     def _fetch_ahead(self, places: Places, step: int) -> None:
         shape = self.shape

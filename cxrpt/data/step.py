@@ -5,6 +5,7 @@ a group of ranks  its lanes, contiguous; ranks of a group exchange a few samples
 a rank            B / world samples, in `accumulation` micro-batches
 """
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,18 +53,29 @@ def shape_step(global_batch: int, lanes: int, micro_batch: int, rank: int, world
     return StepShape(rank, world, global_batch // lanes, micro, per_rank // micro, group)
 
 
-def samples_of_rank(plan: Plan, shape: StepShape, first_slot: int, lengths: Lengths) -> list[Places]:
-    """The samples that a rank takes in the step that begins at `first_slot`, by micro-batch.
+@dataclass(frozen=True)
+class RankShare:
+    """What a rank takes of a step."""
+
+    micro_batches: list[Places]
+    exchange: int
+    """Checksum of who takes which sample in the rank's group: ranks that disagree would lose samples, or read them twice."""
+
+
+def share_of_rank(plan: Plan, shape: StepShape, first_slot: int, lengths: Lengths) -> RankShare:
+    """The samples that a rank takes in the step that begins at `first_slot`.
 
     Which samples the step has is the plan's business alone; who takes them follows their estimated rows.
     """
     lane, slot = lane_slots_by_rank(plan, shape, first_slot)
     if shape.group == shape.accumulation == 1:
-        return [plan.places(lane, slot)]
+        return RankShare([plan.places(lane, slot)], 0)
     places = plan.places(lane, slot)
     rows = lengths.rows(places)
-    mine = balance(rows.reshape(shape.group, -1))[shape.rank % shape.group]
-    return [places.take(mine[part]) for part in deal(rows[mine], shape.accumulation)]
+    taken = balance(rows.reshape(shape.group, -1))
+    mine = taken[shape.rank % shape.group]
+    parts = deal(rows[mine], shape.accumulation)
+    return RankShare([places.take(mine[part]) for part in parts], zlib.crc32(taken.tobytes()))
 
 
 def lane_slots_by_rank(plan: Plan, shape: StepShape, first_slot: int) -> tuple[np.ndarray, np.ndarray]:

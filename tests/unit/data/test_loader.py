@@ -171,6 +171,30 @@ def test_an_error_in_a_worker_is_that_without_workers(shards, tmp_path):
         assert "Traceback" in str(by_worker.__cause__) and "in loader worker" in str(by_worker.__cause__)
 
 
+def test_ranks_that_take_samples_by_other_lengths_notice(shards, monkeypatch):
+    import cxrpt.train
+    from cxrpt.dist.world import World
+
+    def exchanges(*rates):
+        config = config_of(shards)
+        ranks = [prepare(config, rank, 2).micro_batches(0, rates[rank]) for rank in range(2)]
+        assert ranks[0].shape.group == 2
+        return ranks[0].shape, [rank.micro_batch(3) for rank in ranks]
+
+    def agree(shape, batches):
+        def sums(values):
+            values[-1] = batches[1].exchange
+            return values
+
+        monkeypatch.setattr(cxrpt.train, "sum_over_ranks", sums)
+        return cxrpt.train._agree([batches[0]], False, ["mlm"], shape, World(0, 2, 0, 2, torch.device("cpu")))
+
+    same = (1.5, 0.0, 1.5)
+    assert agree(*exchanges(same, same))["imbalance"] == 1.0, "the other rank told of no tokens here"
+    with pytest.raises(RuntimeError, match="ranks disagree on who takes which sample"):
+        agree(*exchanges(same, (0.01, 0.0, 0.01)))
+
+
 def test_masks_differ_by_epoch(shards):
     maker = prepare(config_of(shards), 0, 1).maker
     raw = dataset(config_of(shards)).shards.reader(0, 0).read(0)
