@@ -31,6 +31,11 @@ class SourceConfig:
     use: str = "all"
     """all, pairs, images or texts: what of each sample is used."""
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether any weight of it, now or later, is above 0."""
+        return self.weight > 0 or any(weight > 0 for weight in self.weight_from_step.values())
+
 
 @dataclass
 class DataConfig:

@@ -33,7 +33,7 @@ def check_shards(sources: list[Source], lanes: int, nodes: int = 1) -> None:
             _check_remote(source)
         else:
             _check_local(source)
-    _check_room([source for source in sources if source.is_remote and source.plan.weight > 0], lanes, nodes)
+    _check_room([source for source in sources if source.is_remote and source.plan.is_drawn], lanes, nodes)
 
 
 def _check_local(source: Source) -> None:

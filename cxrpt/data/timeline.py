@@ -39,6 +39,11 @@ class PlanSource:
     def num_samples(self) -> int:
         return int(self.shard_counts.sum())
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether any weight of it, now or later, is above 0."""
+        return self.weight > 0 or any(weight > 0 for _, weight in self.weight_from_step)
+
     def weight_at(self, step: int) -> float:
         """The weight that holds at a step (counted from 0)."""
         return next((weight for begin, weight in reversed(self.weight_from_step) if begin <= step), self.weight)

@@ -3,7 +3,7 @@
 source folders ─ manifests, indexes ─► choose (the smallest hashes of keys) ─► Place ... ─► RawSample ─► Example
 
 `use` of a source says what training takes of it; an evaluation takes all that the split holds, so that a model trained
-on unpaired data can be judged on pairs. A source of weight 0 is left out here too.
+on unpaired data can be judged on pairs. A source that is never drawn is left out here too.
 """
 
 from collections import Counter
@@ -60,7 +60,7 @@ def open_split(data: DataConfig, split: str) -> list[SplitFolder]:
     folders: dict[str, SplitFolder] = {}
     for name, source in data.sources.items():
         place = identity(source.path, split)
-        if source.weight > 0 and place not in folders:
+        if source.is_drawn and place not in folders:
             with suppress(NoManifestError):
                 folders[place] = SplitFolder(name, open_folder(source.path, split, cache_of(data)).shards)
     return list(folders.values())
@@ -69,7 +69,7 @@ def open_split(data: DataConfig, split: str) -> list[SplitFolder]:
 def require_split(folders: list[SplitFolder], data: DataConfig, split: str) -> None:
     """Raise InputError where no source has the split."""
     if not folders:
-        looked = ", ".join(shown_folder(source.path, split) for source in data.sources.values() if source.weight > 0)
+        looked = ", ".join(shown_folder(source.path, split) for source in data.sources.values() if source.is_drawn)
         raise InputError(
             f"no source has the split {split!r} (no {MANIFEST_NAME} in {looked}): "
             "start in the folder in which training was started, or build the split"
