@@ -29,7 +29,8 @@ def measure_tokens_per_word(sources: list[Source], maker: ExampleMaker) -> tuple
     shards, rates = OpenShards(sources), []
     for number, source in enumerate(sources):
         tokens = words = texts = 0
-        for shard in range(len(source.shards)):
+        entries = source.manifest.shards if source.use != "images" else ()
+        for shard in (shard for shard, entry in enumerate(entries) if entry.num_pairs + entry.num_texts):
             index = shards.index(number, shard)
             for sample in np.flatnonzero(index["num_words"] > 0)[: _MEASURED_TEXTS - texts].tolist():
                 try:
@@ -39,7 +40,7 @@ def measure_tokens_per_word(sources: list[Source], maker: ExampleMaker) -> tuple
                 texts += 1
                 tokens += 0 if found is None else len(found)
                 words += int(index["num_words"][sample])
-            if texts >= _MEASURED_TEXTS or source.use == "images":
+            if texts >= _MEASURED_TEXTS:
                 break
         rates.append(tokens / words if words else 0.0)
     return tuple(rates)

@@ -9,6 +9,7 @@ fails is closed, waited for, and opened again, until patience ends.
 
 import logging
 import queue
+import resource
 import threading
 import time
 from collections import OrderedDict
@@ -23,7 +24,9 @@ from cxrpt.data.shards import BadSampleError, RawSample, ShardReader
 from cxrpt.data.sources import Source
 from cxrpt.errors import InputError
 
-_OPEN_SHARDS = 256
+_MOST_OPEN_SHARDS = 2048
+"""A rank with many lanes stands in a shard of each lane and source; half of the files that a process may open go to them,
+two to a shard."""
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Waits between the tries to read from a file system or server that fails."""
 _IDLE_S = 30.0
@@ -43,6 +46,7 @@ class OpenShards:
 
     def _begin(self) -> None:
         self._open: OrderedDict[tuple[int, int], ShardReader] = OrderedDict()
+        self._most_open = min(_MOST_OPEN_SHARDS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
         self._last_use: dict[tuple[int, int], float] = {}
         """Of remote shards only."""
         self._proven: set[tuple[int, int]] = set()
@@ -56,7 +60,7 @@ class OpenShards:
         if key not in self._open:
             self._close_idle()
             self._open[key] = open_shard(self._sources[source].shards[shard], self._sources[source].use)
-            if len(self._open) > _OPEN_SHARDS:
+            if len(self._open) > self._most_open:
                 self._close(next(iter(self._open)))
         self._open.move_to_end(key)
         if self._sources[source].is_remote:

@@ -214,7 +214,7 @@ def test_a_full_cache_is_waited_for_and_what_is_open_here_is_closed(server, tmp_
 
 
 def test_the_number_of_open_shards_is_bounded(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(open_shards, "_OPEN_SHARDS", 2)
+    monkeypatch.setattr(open_shards, "_MOST_OPEN_SHARDS", 2)
     for shards in (local(server, tmp_path), over_http(server, tmp_path)):
         readers = [shards.reader(0, number) for number in range(4)]
         assert [reader.fileno() >= 0 for reader in readers] == [False, False, True, True]
