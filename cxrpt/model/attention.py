@@ -4,20 +4,20 @@ On a GPU in half precision: variable-length flash attention over `cu_seqlens`. E
 side by side in the pack, so each run of them is one dense, fused `scaled_dot_product_attention` without any padding, in
 fp32 also where the model is bf16.
 
-Chosen by measurement: ms forward and backward of one layer on one core (AMD EPYC, Zen 4, torch 2.13.0; no core with AMX was
+Chosen by measurement: ms forward and backward of one layer on one core (AMD EPYC, Zen 4, torch 2.13.0; none with AMX was
 there), a pack of 32 samples, pairs, images and texts 60/25/15, 23 to 25 runs; `small` at 224 px (6,900 to 7,050 rows), then
-`tiny` at 128 px (3,170 to 3,210 rows). Those in brackets do not compute the same to 1e-5, or not in bf16.
+`tiny` at 128 px (3,170 to 3,210 rows). The chosen one and our own function call in fp32 for bf16 too, the others in bf16.
 
                                                          small fp32   bf16   tiny fp32   bf16
     chosen: rows split once, a call a run, in fp32              143    138        22.9   21.4
     rows sliced for every run (its gradient: zeros of the
       whole pack for every slice, added up)                     233    233        33.8   52.0
-    bf16 calls (their backward is slow on short sequences)        -    170           -   39.8
+    as chosen, but in bf16 (slow backward of short sequences)     -    170           -   39.8
     an autograd function of ours over torch's private
       kernels, no copies but one: not worth what it ties to     139    132        22.8   19.3
     matrix products and a softmax (memory grows with the
-      square of the length; bf16 is 2.5 to 6 times as far
-      off, for the scores are rounded too)                      145   (85)        25.6 (18.7)
+      square of the length; in bf16 2.5 to 6 times as far
+      from exact as the chosen, for scores are rounded too)     145     85        25.6   18.7
     lengths within 5 % padded to one masked call                167    175        24.4   42.8
     lengths within 15 %                                         173    193        26.6   43.8
     jagged nested tensors                                     1,360    509         145     66
