@@ -70,7 +70,10 @@ def permute(index: np.ndarray, size: np.ndarray | int, key: np.ndarray) -> np.nd
 def _scramble_half(value: np.ndarray) -> np.ndarray:
     """32 scrambled bits of uint64 integers: the round of `permute`, which is called too often for the whole `mix`."""
     value = value * np.uint64(0xBF58476D1CE4E5B9)
-    return ((value ^ (value >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)) >> np.uint64(32)
+    value ^= value >> np.uint64(32)
+    value *= np.uint64(0x94D049BB133111EB)
+    value >>= np.uint64(32)
+    return value
 
 
 def hash_text(text: str) -> int:

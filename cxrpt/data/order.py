@@ -16,7 +16,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from cxrpt.data.hashing import derive, hash_text, permute
+from cxrpt.data.hashing import derive, hash_text
 
 SMALL_SOURCE_LANES = 64
 """A source with fewer samples than this many a lane is dealt to the lanes in turn instead of being cut into runs."""
@@ -76,8 +76,7 @@ class SourceOrder:
         """Shards in the order of one source epoch, and where each ends in the samples laid end to end."""
         key = (seed, epoch)
         if key not in self._orders:
-            count = len(self.counts)
-            order = permute(np.arange(count), count, derive(seed, self._shards_key, epoch))
+            order = np.argsort(derive(seed, self._shards_key, epoch, np.arange(len(self.counts))), kind="stable")
             self._orders[key] = (order, np.cumsum(self.counts[order]))
             while len(self._orders) > _EPOCHS_KEPT:
                 self._orders.popitem(last=False)
