@@ -1,8 +1,8 @@
 """Counter-based randomness: pure functions of integers, vectorised over numpy arrays.
 
-Nothing here has state. `mix` is the finaliser of SplitMix64 (Steele, Lea, Flood 2014); `permute` is a Feistel network
-over the next power of two, walked until it lands inside the range (Black and Rogaway 2002), so that any single place
-of a permutation of any size costs a few operations and no memory.
+Nothing here has state. `mix` is the finaliser of SplitMix64 (Steele, Lea, Flood 2014); `permute` is a generalised Feistel
+network, walked until it lands inside the range (Black and Rogaway 2002), so that any single place of a permutation of
+any size costs a few operations and no memory.
 """
 
 import hashlib
@@ -46,34 +46,39 @@ def permute(index: np.ndarray, size: np.ndarray | int, key: np.ndarray) -> np.nd
     """
     result = np.asarray(index).astype(np.uint64)
     sizes = np.broadcast_to(np.asarray(size, np.uint64), result.shape)
-    bits = np.frexp((sizes - np.uint64(1)).astype(np.float64))[1].astype(np.uint64)
-    low_bits = bits - (bits >> np.uint64(1))
-    low, high = (np.left_shift(np.uint64(1), width) - np.uint64(1) for width in (low_bits, bits - low_bits))
+    # left * columns + right, the smallest near-square that holds the range: few walk, and hardly any twice.
+    rows = np.sqrt(sizes.astype(np.float64)).astype(np.uint64)
+    rows += rows * rows < sizes
+    columns = (sizes + rows - np.uint64(1)) // rows
     keys = np.broadcast_to(mix(key + _ROUND_STEPS), (_ROUNDS, *result.shape))
 
     value, walking = result, np.arange(result.size)
     while walking.size:
-        left, right = value >> low_bits, value & low
-        # The halves change their width with every round; the number of rounds is even.
+        left = value // columns
+        right = value - left * columns
         for first, second in zip(keys[::2], keys[1::2], strict=True):
-            left, right = right, left ^ (_scramble_half(right ^ first) & high)
-            left, right = right, left ^ (_scramble_half(right ^ second) & low)
-        value = np.left_shift(left, low_bits) | right
+            left = _add_scrambled(left, right ^ first, rows)
+            right = _add_scrambled(right, left ^ second, columns)
+        value = left * columns + right
         outside = value >= sizes
         inside = ~outside
         result[walking[inside]] = value[inside]
-        walking, value, sizes, low_bits = walking[outside], value[outside], sizes[outside], low_bits[outside]
-        low, high, keys = low[outside], high[outside], keys[:, outside]
+        walking, value, sizes = walking[outside], value[outside], sizes[outside]
+        rows, columns, keys = rows[outside], columns[outside], keys[:, outside]
     return result.astype(np.int64)
 
 
-def _scramble_half(value: np.ndarray) -> np.ndarray:
-    """32 scrambled bits of uint64 integers: the round of `permute`, which is called too often for the whole `mix`."""
-    value = value * np.uint64(0xBF58476D1CE4E5B9)
-    value ^= value >> np.uint64(32)
-    value *= np.uint64(0x94D049BB133111EB)
-    value >>= np.uint64(32)
-    return value
+def _add_scrambled(half: np.ndarray, other: np.ndarray, modulus: np.ndarray) -> np.ndarray:
+    """(half + 32 scrambled bits of `other`, scaled to the modulus) mod modulus: one round of `permute`."""
+    other = other * np.uint64(0xBF58476D1CE4E5B9)
+    other ^= other >> np.uint64(32)
+    other *= np.uint64(0x94D049BB133111EB)
+    other >>= np.uint64(32)
+    other *= modulus
+    other >>= np.uint64(32)
+    other += half
+    other -= modulus * (other >= modulus)
+    return other
 
 
 def hash_text(text: str) -> int:
