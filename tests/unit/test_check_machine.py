@@ -1,14 +1,14 @@
 """Whether this machine can hold a run, told before it starts."""
 
-import dataclasses
 import re
 
 import pytest
 
 from cxrpt import machine
+from cxrpt.check_machine import LoaderCost, check_machine, check_memory, measure_worker
 from cxrpt.config import DataConfig
 from cxrpt.errors import InputError
-from cxrpt.preflight import LoaderCost, check_machine, check_memory, measure_worker, prepare
+from cxrpt.preflight import prepare
 
 from .data.test_loader import config_of, shards  # noqa: F401  # a fixture
 
@@ -47,13 +47,13 @@ def test_a_worker_is_measured(shards):  # noqa: F811
 
 def test_open_files_processors_and_unreadable_data_are_told(shards, monkeypatch, capsys):  # noqa: F811
     config = config_of(shards, "data.workers=1")
-    prepared = prepare(config, 0, 1)
-    check_machine(config, prepared, 1, 0)
+    dataset = prepare(config, 0, 1).micro_batches(0)
+    check_machine(dataset, config.data, 1)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(machine, "num_cores", lambda: 1)
-    check_machine(config, dataclasses.replace(prepared), 2, 0)
+    check_machine(dataset, config.data, 2)
     told = capsys.readouterr().err
     assert "2 loader workers" in told and "share 1 cores" in told and len(told.splitlines()) == 1
     monkeypatch.setattr(machine, "raise_open_files", lambda: 256)
     with pytest.raises(InputError, match=r"may open 256 files here and a rank needs up to \d+: raise the limit"):
-        check_machine(config, prepared, 1, 0)
+        check_machine(dataset, config.data, 1)
