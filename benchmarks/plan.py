@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 
 from cxrpt.config import DataConfig, SourceConfig
-from cxrpt.data.balance import balance, deal, group_ranks
 from cxrpt.data.manifest import MANIFEST_NAME, Manifest, ShardEntry
-from cxrpt.data.plan import Plan
-from cxrpt.data.sources import open_sources
-from cxrpt.data.timeline import PlanSource, plan_segments
+from cxrpt.data.order.balance import balance, deal, group_ranks
+from cxrpt.data.order.plan import Plan
+from cxrpt.data.order.timeline import PlanSource, plan_segments
+from cxrpt.data.storage.sources import open_sources
 
 NODES, RANKS, WORKERS = 1024, 8, 8
 LANES = NODES * RANKS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cxrpt import machine
 from cxrpt.config import DataConfig
-from cxrpt.data.loader import MicroBatches
+from cxrpt.data.loading.micro_batches import MicroBatches
 from cxrpt.errors import InputError
 
 _OPEN_FILES = 640
@@ -56,7 +56,7 @@ def measure_worker(dataset: MicroBatches) -> LoaderCost:
     Raises:
         InputError: as `MicroBatches.arrays`; the worker was killed.
     """
-    from cxrpt.data.worker_pool import WorkerEndedError, worker_pool
+    from cxrpt.data.loading.worker_pool import WorkerEndedError, worker_pool
 
     try:
         with worker_pool(dataset, 1, 1) as (worker,):

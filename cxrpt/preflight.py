@@ -8,16 +8,16 @@ from cxrpt.check_machine import check_machine
 from cxrpt.checkpoint.state import RunState, check_resumable
 from cxrpt.checkpoint.store import committed_steps, step_folder
 from cxrpt.config import RunConfig
-from cxrpt.data.check_shards import check_shards
 from cxrpt.data.example import ExampleMaker
-from cxrpt.data.lengths import Lengths, measure_tokens_per_word
-from cxrpt.data.loader import MicroBatches
-from cxrpt.data.open_shards import OpenShards
-from cxrpt.data.plan import Plan
-from cxrpt.data.sources import Source, open_sources
-from cxrpt.data.step import StepShape, shape_step
+from cxrpt.data.loading.lengths import Lengths, measure_tokens_per_word
+from cxrpt.data.loading.micro_batches import MicroBatches
+from cxrpt.data.loading.step import StepShape, shape_step
+from cxrpt.data.order.plan import Plan
+from cxrpt.data.order.timeline import PlanSource, Segment, describe_data, plan_segments
+from cxrpt.data.storage.check_shards import check_shards
+from cxrpt.data.storage.open_shards import OpenShards
+from cxrpt.data.storage.sources import Source, open_sources
 from cxrpt.data.text import Tokenizer
-from cxrpt.data.timeline import PlanSource, Segment, describe_data, plan_segments
 from cxrpt.dist.world import choose_device
 from cxrpt.errors import InputError
 from cxrpt.model.pretrain import Shape, model_shape

@@ -8,7 +8,7 @@ from typing import Any
 
 import cxrpt
 from cxrpt.config import RunConfig, to_yaml
-from cxrpt.data.remote import redact
+from cxrpt.data.storage.remote import redact
 from cxrpt.track.sink import write_tracking
 
 _PACKAGES = ("torch", "deepspeed", "numpy", "webdataset", "sentencepiece", "opencv-python-headless")

@@ -24,9 +24,9 @@ from cxrpt.checkpoint.store import (
 )
 from cxrpt.config import RunConfig
 from cxrpt.data.batch import Batch
-from cxrpt.data.lengths import measure_tokens_per_word
-from cxrpt.data.loader import micro_batches
-from cxrpt.data.step import StepShape
+from cxrpt.data.loading.lengths import measure_tokens_per_word
+from cxrpt.data.loading.micro_batches import micro_batches
+from cxrpt.data.loading.step import StepShape
 from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks, wait_for_all
 from cxrpt.dist.engine import Engine
 from cxrpt.dist.world import World, join_world, leave_world

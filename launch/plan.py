@@ -14,7 +14,7 @@ from cxrpt.errors import InputError
 from launch.pretrain import ConfigFile, Overrides
 
 if TYPE_CHECKING:
-    from cxrpt.data.forecast import Forecast
+    from cxrpt.data.loading.forecast import Forecast
 
 
 def plan(
@@ -29,7 +29,7 @@ def plan(
 
     Example: cxrpt plan configs/demo.yaml --ranks 2
     """
-    from cxrpt.data.forecast import forecast
+    from cxrpt.data.loading.forecast import forecast
     from cxrpt.preflight import prepare, prepare_lengths
 
     words = [*(overrides or []), *([] if workers is None else [f"data.workers={workers}"])]

@@ -21,8 +21,8 @@ from cxrpt.data.hashing import derive, hash_text
 from cxrpt.data.manifest import MANIFEST_NAME, NoManifestError
 from cxrpt.data.masking import MaskedText
 from cxrpt.data.sample import Kind
-from cxrpt.data.shard_folder import Shard, cache_of, identity, open_folder, open_shard, read_index, shown_folder
 from cxrpt.data.shards import INDEX_DTYPE, BadSampleError, RawSample
+from cxrpt.data.storage.shard_folder import Shard, cache_of, identity, open_folder, open_shard, read_index, shown_folder
 from cxrpt.data.text import select_text
 from cxrpt.data.transforms import load_square, to_patches
 from cxrpt.errors import InputError

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cxrpt.config import load_config
-from cxrpt.data.open_shards import OpenShards
+from cxrpt.data.storage.open_shards import OpenShards
 from cxrpt.data.sample import Kind
 from cxrpt.preflight import prepare
 from data_prep.train_tokenizer import train_tokenizer
@@ -30,8 +30,8 @@ import json, sys, time, zlib
 from contextlib import closing
 from pathlib import Path
 from cxrpt.config import load_config
-from cxrpt.data.lengths import measure_tokens_per_word
-from cxrpt.data.loader import micro_batches
+from cxrpt.data.loading.lengths import measure_tokens_per_word
+from cxrpt.data.loading.micro_batches import micro_batches
 from cxrpt.preflight import prepare
 
 config, out, rank, world, workers, slot = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])

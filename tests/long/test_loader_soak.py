@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cxrpt.config import load_config
-from cxrpt.data.lengths import measure_tokens_per_word
-from cxrpt.data.loader import micro_batches
+from cxrpt.data.loading.lengths import measure_tokens_per_word
+from cxrpt.data.loading.micro_batches import micro_batches
 from cxrpt.data.sample import Kind
 from cxrpt.preflight import prepare
 from data_prep.train_tokenizer import train_tokenizer

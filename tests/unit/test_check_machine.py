@@ -10,7 +10,7 @@ from cxrpt.config import DataConfig
 from cxrpt.errors import InputError
 from cxrpt.preflight import prepare
 
-from .data.test_loader import config_of, shards  # noqa: F401  # a fixture
+from .data.loading.test_micro_batches import config_of, shards  # noqa: F401  # a fixture
 
 MIB = 2**20
 COST = LoaderCost(private_bytes=100 * MIB, batch_bytes=10 * MIB)

@@ -86,6 +86,21 @@ def test_import_rules(path):
         refuse("sentencepiece")
 
 
+DATA_ROOMS = (None, "order", "storage", "loading")
+"""Rooms of cxrpt.data, each knowing those before it; None stands for the files beside them."""
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if "cxrpt/data/" in str(p)], ids=module_name)
+def test_a_room_of_cxrpt_data_knows_only_those_before_it(path):
+    def place(module: str) -> int:
+        parts = module.split(".")
+        return DATA_ROOMS.index(parts[2]) if len(parts) > 2 and parts[2] in DATA_ROOMS else 0
+
+    told = [name for name in imports(path, but_for_types=True) if within(name, "cxrpt.data")]
+    bad = [name for name in told if place(name) > place(module_name(path))]
+    assert not bad, f"{path} must not import {bad}"
+
+
 ROOMS = (
     {"ledger"}, {"inputs"}, {"loose"}, {"files"}, {"processes"}, {"pictures", "privacy"}, {"reports"}, {"linking"}, {"sources"},
     {"build"}, {"checks"}, {"inspect"},

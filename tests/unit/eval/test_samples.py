@@ -9,7 +9,7 @@ from cxrpt.data.sample import Kind
 from cxrpt.errors import InputError
 from cxrpt.eval.samples import choose, open_split, read, require_split
 
-from ..data.faulty_server import serving
+from ..data.storage.faulty_server import serving
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_remote_splits_are_read_as_those_of_folders(shards, server, tmp_path):
 
 
 def test_a_split_that_is_not_there_is_none_and_one_that_cannot_be_read_is_told(shards, server, tmp_path, monkeypatch):
-    monkeypatch.setattr("cxrpt.data.shard_folder._MANIFEST_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("cxrpt.data.storage.shard_folder._MANIFEST_PAUSES_S", (0.0, 0.0))
     url = server.url.replace("//", "//ward:hush-7391@")
     data = data_of(tmp_path, a=f"{url}/north", b=f"{url}/north", c=f"{url}/nowhere", d=f"pipe:cat {shards}/nowhere/{{}}")
     assert [folder.source for folder in open_split(data, "val")] == ["a"]

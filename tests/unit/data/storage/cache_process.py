@@ -1,4 +1,4 @@
-"""A process that reads through the cache, for tests that start several: `python -m tests.unit.data.cache_process ...`."""
+"""A process that reads through the cache, for tests that start several by `python -m tests.unit.data.storage.cache_process`."""
 
 import contextlib
 import fcntl
@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from cxrpt.data.shard_cache import CacheFullError, RemoteFile, ShardCache
+from cxrpt.data.storage.shard_cache import CacheFullError, RemoteFile, ShardCache
 
 
 def main(folder: str, max_bytes: str, files: str, rounds: str, seed: str, hold_s: str) -> None:

@@ -13,18 +13,18 @@ import pytest
 import torch
 
 from cxrpt.config import load_config
-from cxrpt.data.loader import MicroBatches, micro_batches
+from cxrpt.data.loading.micro_batches import MicroBatches, micro_batches
+from cxrpt.data.loading.step import shape_step
+from cxrpt.data.loading.worker_pool import Worker, WorkerEndedError, worker_pool
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import index_path
-from cxrpt.data.step import shape_step
-from cxrpt.data.worker_pool import Worker, WorkerEndedError, worker_pool
 from cxrpt.errors import InputError
 from cxrpt.preempt import STOP_SIGNALS
 from cxrpt.preflight import check_launch, prepare
 from data_prep.train_tokenizer import train_tokenizer
 
-from ...made_shards import make_shards
-from .faulty_server import serving
+from ....made_shards import make_shards
+from ..storage.faulty_server import serving
 
 
 @pytest.fixture(scope="module")

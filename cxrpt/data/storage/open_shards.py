@@ -18,10 +18,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from cxrpt.data.sample import KINDS_OF_USE
-from cxrpt.data.shard_cache import is_intact
-from cxrpt.data.shard_folder import RemoteShard, open_shard, read_index
 from cxrpt.data.shards import BadSampleError, RawSample, ShardReader
-from cxrpt.data.sources import Source
+from cxrpt.data.storage.shard_cache import is_intact
+from cxrpt.data.storage.shard_folder import RemoteShard, open_shard, read_index
+from cxrpt.data.storage.sources import Source
 from cxrpt.errors import InputError
 
 _MOST_OPEN_SHARDS = 2048

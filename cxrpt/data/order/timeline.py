@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from cxrpt.data.mixture import Mixture, quantise_weights, tempered
-from cxrpt.data.order import draws_of_epochs, epochs_begun
+from cxrpt.data.order.mixture import Mixture, quantise_weights, tempered
+from cxrpt.data.order.source_order import draws_of_epochs, epochs_begun
 from cxrpt.errors import InputError
 
 

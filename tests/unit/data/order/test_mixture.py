@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrpt.data.mixture import Mixture, mixing_table, quantise_weights, tempered
+from cxrpt.data.order.mixture import Mixture, mixing_table, quantise_weights, tempered
 
 
 @given(st.lists(st.floats(0.001, 1000), min_size=1, max_size=12), st.integers(12, 700))

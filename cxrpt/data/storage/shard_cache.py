@@ -24,7 +24,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cxrpt.data.remote import STALL_S, redact, stream
+from cxrpt.data.storage.remote import STALL_S, redact, stream
 from cxrpt.errors import InputError
 
 _OURS = re.compile(r".+\.[0-9a-f]{32}\.(tar|idx\.npy)(\.part)?")

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cxrpt.data.remote import AbsentError, TransferError, check_url, is_remote, join_url, local_folder, redact, stream
+from cxrpt.data.storage.remote import AbsentError, TransferError, check_url, is_remote, join_url, local_folder, redact, stream
 from cxrpt.errors import InputError
 
 from .faulty_server import serving
@@ -199,5 +199,5 @@ def test_credentials_of_a_url_reach_the_server_and_nobody_else(server):
 
 
 def test_no_torch_is_needed():
-    code = "import sys; import cxrpt.data.open_shards, cxrpt.data.check_shards; sys.exit('torch' in sys.modules)"
+    code = "import sys; from cxrpt.data.storage import check_shards, open_shards; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

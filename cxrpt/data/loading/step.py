@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxrpt.data.balance import balance, deal, group_ranks
-from cxrpt.data.lengths import Lengths
-from cxrpt.data.plan import Places, Plan
+from cxrpt.data.loading.lengths import Lengths
+from cxrpt.data.order.balance import balance, deal, group_ranks
+from cxrpt.data.order.plan import Places, Plan
 from cxrpt.errors import InputError
 
 

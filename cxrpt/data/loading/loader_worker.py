@@ -1,4 +1,4 @@
-"""One loader worker, started by `worker_pool` as `python -m cxrpt.data.loader_worker SOCKET SLOT...` (numbers of open files).
+"""One loader worker, started by `worker_pool` as `python -m cxrpt.data.loading.loader_worker SOCKET SLOT...` (open files).
 
 It makes every n-th micro-batch of its rank, lays each into a free slot and tells the trainer. Stop signals do not reach it:
 they go to whole process groups, and the trainer needs batches until its save. It ends with the trainer, however that ends.
@@ -84,7 +84,7 @@ def _serve(line: _Line, files: list[int]) -> None:
     import cv2
 
     from cxrpt.data.flat_batch import flatten
-    from cxrpt.data.shared_slots import SharedSlots
+    from cxrpt.data.loading.shared_slots import SharedSlots
 
     cv2.setNumThreads(1)
     slots = SharedSlots(files)

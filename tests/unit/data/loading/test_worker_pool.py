@@ -4,10 +4,10 @@ import logging
 from contextlib import closing
 from itertools import islice
 
-from cxrpt.data import worker_pool
-from cxrpt.data.loader import micro_batches
+from cxrpt.data.loading import worker_pool
+from cxrpt.data.loading.micro_batches import micro_batches
 
-from .test_loader import config_of, dataset, shards  # noqa: F401  # a fixture
+from .test_micro_batches import config_of, dataset, shards  # noqa: F401  # a fixture
 
 
 class Runs:

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from cxrpt.config import load_config
-from cxrpt.data import open_shards
-from cxrpt.data.open_shards import OpenShards
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import BadSampleError, index_path
-from cxrpt.data.sources import open_sources
+from cxrpt.data.storage import open_shards
+from cxrpt.data.storage.open_shards import OpenShards
+from cxrpt.data.storage.sources import open_sources
 from cxrpt.errors import InputError
 
-from ...made_shards import make_shards
+from ....made_shards import make_shards
 from .faulty_server import serving
 
 

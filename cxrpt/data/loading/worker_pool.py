@@ -24,8 +24,8 @@ import torch
 
 from cxrpt.data.batch import Batch
 from cxrpt.data.flat_batch import flatten, restore
-from cxrpt.data.loader import MicroBatches
-from cxrpt.data.shared_slots import SharedSlots, new_slot_files
+from cxrpt.data.loading.micro_batches import MicroBatches
+from cxrpt.data.loading.shared_slots import SharedSlots, new_slot_files
 from cxrpt.preempt import STOP_SIGNALS
 
 _SILENCE_S = 60.0
@@ -90,7 +90,7 @@ class Worker:
         self._number, self._workers, self._prefetch = number, workers, prefetch
         self._line, theirs = Pipe()
         files = new_slot_files(prefetch)
-        command = [sys.executable, "-P", "-m", "cxrpt.data.loader_worker", *map(str, (theirs.fileno(), *files))]
+        command = [sys.executable, "-P", "-m", "cxrpt.data.loading.loader_worker", *map(str, (theirs.fileno(), *files))]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno(), *files], env=os.environ | _ONE_THREAD
         )

@@ -17,10 +17,20 @@ import numpy as np
 
 from cxrpt.config import DataConfig
 from cxrpt.data.manifest import MANIFEST_NAME, Manifest, NoManifestError, ShardEntry, parse_manifest, read_manifest
-from cxrpt.data.remote import STALL_S, AbsentError, TransferError, check_url, is_remote, join_url, local_folder, redact, stream
 from cxrpt.data.sample import Kind
-from cxrpt.data.shard_cache import RemoteFile, ShardCache, is_intact
 from cxrpt.data.shards import INDEX_DTYPE, INDEX_HEADER_BYTES, BadSampleError, ShardReader, index_path, load_index
+from cxrpt.data.storage.remote import (
+    STALL_S,
+    AbsentError,
+    TransferError,
+    check_url,
+    is_remote,
+    join_url,
+    local_folder,
+    redact,
+    stream,
+)
+from cxrpt.data.storage.shard_cache import RemoteFile, ShardCache, is_intact
 from cxrpt.errors import InputError
 
 _MANIFEST_STALL_S = 20.0

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxrpt.data.hashing import derive, permute
-from cxrpt.data.mixture import Mixture
-from cxrpt.data.order import SourceOrder
-from cxrpt.data.timeline import PlanSource, Segment, pass_segments
+from cxrpt.data.order.mixture import Mixture
+from cxrpt.data.order.source_order import SourceOrder
+from cxrpt.data.order.timeline import PlanSource, Segment, pass_segments
 
 
 @dataclass(frozen=True)

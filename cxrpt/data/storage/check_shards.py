@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cxrpt.data.manifest import ShardEntry
-from cxrpt.data.order import SMALL_SOURCE_LANES
-from cxrpt.data.shard_folder import RemoteShard, read_index
+from cxrpt.data.order.source_order import SMALL_SOURCE_LANES
 from cxrpt.data.shards import INDEX_DTYPE, index_path
-from cxrpt.data.sources import Source
+from cxrpt.data.storage.shard_folder import RemoteShard, read_index
+from cxrpt.data.storage.sources import Source
 from cxrpt.errors import InputError
 
 _THREADS = 64

@@ -5,13 +5,13 @@ import shutil
 import pytest
 
 from cxrpt.config import load_config
-from cxrpt.data.check_shards import check_shards
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import index_path
-from cxrpt.data.sources import open_sources
+from cxrpt.data.storage.check_shards import check_shards
+from cxrpt.data.storage.sources import open_sources
 from cxrpt.errors import InputError
 
-from ...made_shards import make_shards
+from ....made_shards import make_shards
 from .faulty_server import serving
 
 
@@ -112,10 +112,10 @@ def test_the_cache_must_hold_what_a_node_has_open(folder, tmp_path, monkeypatch)
     assert said.startswith("data.cache_gb=") and "the 8 lanes of a node hold" in said and "raise it to" in said
     check_shards(sources_at(url, tmp_path, f"data.cache_gb={total * 1.1 / 1e9}"), 8)
     check_shards(sources_at(folder.parent, tmp_path, f"data.cache_gb={total * 0.1 / 1e9}"), 8)
-    monkeypatch.setattr("cxrpt.data.check_shards.SMALL_SOURCE_LANES", 1000)
+    monkeypatch.setattr("cxrpt.data.storage.check_shards.SMALL_SOURCE_LANES", 1000)
     assert "the 1 lanes" in refused(small, lanes=1), "the samples of a small source come from any of its shards"
     # A source whose shards the lanes do not share needs two shards a lane.
-    monkeypatch.setattr("cxrpt.data.check_shards.SMALL_SOURCE_LANES", 1)
+    monkeypatch.setattr("cxrpt.data.storage.check_shards.SMALL_SOURCE_LANES", 1)
     check_shards(small, 1)
     assert "the 8 lanes" in refused(small)
     assert "the 4 lanes" in refused(small, nodes=2)

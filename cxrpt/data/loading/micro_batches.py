@@ -17,12 +17,12 @@ from cxrpt.data.bad_samples import BadSample, substitutes
 from cxrpt.data.batch import Batch, pack_arrays
 from cxrpt.data.example import ExampleMaker, Unmasked
 from cxrpt.data.hashing import hash_text
-from cxrpt.data.lengths import Lengths
-from cxrpt.data.open_shards import OpenShards
-from cxrpt.data.plan import Places, Plan
+from cxrpt.data.loading.lengths import Lengths
+from cxrpt.data.loading.step import RankShare, StepShape, share_of_rank
+from cxrpt.data.order.plan import Places, Plan
 from cxrpt.data.shards import BadSampleError
-from cxrpt.data.sources import Source
-from cxrpt.data.step import RankShare, StepShape, share_of_rank
+from cxrpt.data.storage.open_shards import OpenShards
+from cxrpt.data.storage.sources import Source
 from cxrpt.errors import InputError
 
 _SUBSTITUTES = 16
@@ -142,6 +142,6 @@ def micro_batches(dataset: MicroBatches, workers: int, prefetch: int, pin: bool)
         InputError: as `MicroBatches.arrays`, in whichever process it was found.
         WorkerEndedError: a worker was killed.
     """
-    from cxrpt.data.worker_pool import batches_here, batches_of_workers
+    from cxrpt.data.loading.worker_pool import batches_here, batches_of_workers
 
     return batches_of_workers(dataset, workers, prefetch, pin) if workers else batches_here(dataset, pin)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxrpt.data.balance import balance
-from cxrpt.data.lengths import Lengths
-from cxrpt.data.plan import Plan
-from cxrpt.data.sources import Source
-from cxrpt.data.step import StepShape, lane_slots_by_rank
+from cxrpt.data.loading.lengths import Lengths
+from cxrpt.data.loading.step import StepShape, lane_slots_by_rank
+from cxrpt.data.order.balance import balance
+from cxrpt.data.order.plan import Plan
+from cxrpt.data.storage.sources import Source
 
 _LOOKED_AT_SAMPLES = 1 << 16
 _LOOKED_AT_STEPS = 32

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrpt.data.hashing import derive, permute
-from cxrpt.data.order import SMALL_SOURCE_LANES, draws_of_epochs, epochs_begun
-from cxrpt.data.plan import Plan
-from cxrpt.data.timeline import PlanSource, Segment, describe_data, plan_segments
+from cxrpt.data.order.plan import Plan
+from cxrpt.data.order.source_order import SMALL_SOURCE_LANES, draws_of_epochs, epochs_begun
+from cxrpt.data.order.timeline import PlanSource, Segment, describe_data, plan_segments
 from cxrpt.errors import InputError
 
 

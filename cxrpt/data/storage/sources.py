@@ -6,9 +6,9 @@ import numpy as np
 
 from cxrpt.config import DataConfig
 from cxrpt.data.manifest import Manifest
-from cxrpt.data.remote import is_remote
-from cxrpt.data.shard_folder import Shard, cache_of, open_folder
-from cxrpt.data.timeline import PlanSource
+from cxrpt.data.order.timeline import PlanSource
+from cxrpt.data.storage.remote import is_remote
+from cxrpt.data.storage.shard_folder import Shard, cache_of, open_folder
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ import pytest
 
 from cxrpt.config import load_config
 from cxrpt.data.batch import pack
-from cxrpt.data.lengths import Lengths, measure_tokens_per_word
-from cxrpt.data.open_shards import OpenShards
-from cxrpt.data.plan import Places
+from cxrpt.data.loading.lengths import Lengths, measure_tokens_per_word
+from cxrpt.data.order.plan import Places
 from cxrpt.data.sample import Kind
+from cxrpt.data.storage.open_shards import OpenShards
 from cxrpt.preflight import prepare
 from data_prep.train_tokenizer import train_tokenizer
 
-from ...made_shards import make_shards
+from ....made_shards import make_shards
 
 
 @pytest.fixture(scope="module")

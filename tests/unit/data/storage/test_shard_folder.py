@@ -6,12 +6,12 @@ import pytest
 from cxrpt.config import DataConfig
 from cxrpt.data.manifest import NoManifestError
 from cxrpt.data.sample import Kind
-from cxrpt.data.shard_cache import ShardCache
-from cxrpt.data.shard_folder import cache_of, open_folder, open_shard, read_index
 from cxrpt.data.shards import INDEX_DTYPE, index_path
+from cxrpt.data.storage.shard_cache import ShardCache
+from cxrpt.data.storage.shard_folder import cache_of, open_folder, open_shard, read_index
 from cxrpt.errors import InputError
 
-from ...made_shards import make_shards
+from ....made_shards import make_shards
 from .faulty_server import serving
 
 
@@ -52,8 +52,8 @@ def test_only_the_index_is_fetched_for_the_index(server, cache):
 
 
 def test_a_manifest_that_cannot_be_read_is_one_line(server, cache, monkeypatch):
-    monkeypatch.setattr("cxrpt.data.shard_folder._MANIFEST_PAUSES_S", (0.0, 0.0))
-    monkeypatch.setattr("cxrpt.data.shard_folder._MANIFEST_STALL_S", 0.3)
+    monkeypatch.setattr("cxrpt.data.storage.shard_folder._MANIFEST_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr("cxrpt.data.storage.shard_folder._MANIFEST_STALL_S", 0.3)
     url = server.url.replace("//", "//ward:hush-7391@") + "/north?sig=shh-5151"
 
     def said(faults, kind=InputError):

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import numpy as np
 
 from cxrpt.data.example import ExampleMaker
-from cxrpt.data.open_shards import OpenShards
-from cxrpt.data.plan import Places
+from cxrpt.data.order.plan import Places
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import BadSampleError
-from cxrpt.data.sources import Source
+from cxrpt.data.storage.open_shards import OpenShards
+from cxrpt.data.storage.sources import Source
 
 _MEASURED_TEXTS = 128
 _CACHE_BYTES = 32 * 2**20

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from cxrpt.data import shard_cache
-from cxrpt.data.remote import TransferError
-from cxrpt.data.shard_cache import CacheFullError, RemoteFile, ShardCache, is_intact
+from cxrpt.data.storage import shard_cache
+from cxrpt.data.storage.remote import TransferError
+from cxrpt.data.storage.shard_cache import CacheFullError, RemoteFile, ShardCache, is_intact
 from cxrpt.errors import InputError
 
 from .cache_process import used_bytes
 from .faulty_server import serving
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SIZE = 200_000
 
 
@@ -56,7 +56,7 @@ def start(cache, files, rounds=1, seed=0, hold_s=0.0):
     fields = json.dumps([dataclasses.astuple(file) for file in files])
     words = [cache.folder, str(cache.max_bytes), fields, str(rounds), str(seed), str(hold_s)]
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.unit.data.cache_process", *words],
+        [sys.executable, "-m", "tests.unit.data.storage.cache_process", *words],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxrpt.data.balance import GROUP_SAMPLES, balance, deal, group_ranks
+from cxrpt.data.order.balance import GROUP_SAMPLES, balance, deal, group_ranks
 
 
 def drawn_rows(rng, shape):

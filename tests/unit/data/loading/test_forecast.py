@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from cxrpt.config import load_config
-from cxrpt.data.forecast import forecast
+from cxrpt.data.loading.forecast import forecast
 from cxrpt.data.sample import Kind
 from cxrpt.preflight import prepare, prepare_lengths
 from data_prep.train_tokenizer import train_tokenizer
 from launch.cli import main
 
-from ...made_shards import make_shards
+from ....made_shards import make_shards
 
 
 @pytest.fixture(scope="module")
