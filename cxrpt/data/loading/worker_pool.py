@@ -33,7 +33,7 @@ _FAREWELL_S = 5.0
 _ENVIRONMENT = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 # Batches of megabytes are kept by the allocator and not given back after each: their page faults would take a fifth of the
 # time at 512 pixels.
-_ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+_ENVIRONMENT |= {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 
 log = logging.getLogger(__name__)
 
