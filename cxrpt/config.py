@@ -227,6 +227,8 @@ def _check_keys(given: Any, where: str, known: list[str], prefix: str = "", patt
         if any(key.startswith(pattern) for key in known) and prefix:
             raise InputError(f"{where}: {prefix[:-1]}={given!r}: a section takes keys, as in {prefix}KEY=VALUE")
         return
+    if prefix.endswith(".weight_from_step.") and None in given.values():
+        raise InputError(f"{where}: {prefix[:-1]}={given!r}: write a blank after each colon, as in {{20000: 0.5, 50000: 0}}")
     for key, value in given.items():
         path, by_name, by_star = f"{prefix}{key}", f"{pattern}{key}", f"{pattern}*"
         if by_name not in known and by_star not in known:

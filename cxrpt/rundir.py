@@ -9,6 +9,7 @@ from typing import Any
 import cxrpt
 from cxrpt.config import RunConfig, to_yaml
 from cxrpt.data.storage.remote import redact
+from cxrpt.errors import InputError
 from cxrpt.track.sink import write_tracking
 
 _PACKAGES = ("torch", "deepspeed", "numpy", "webdataset", "sentencepiece", "opencv-python-headless")
@@ -33,10 +34,19 @@ def code_version() -> dict[str, str]:
 
 
 def write_run_files(config: RunConfig, data_fingerprint: str) -> None:
-    """Write `config.yaml`, `code.txt` and the tracking settings; a run that goes on overwrites them."""
+    """Write `config.yaml`, `code.txt` and the tracking settings; a run that goes on overwrites them.
+
+    Raises:
+        InputError: the run directory cannot be made.
+    """
     run_dir = config.run_dir
     for folder in (run_dir, run_dir / "logs", run_dir / "checkpoints"):
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"runs={config.runs!r}: {folder} cannot be made ({error.strerror}): name another folder or mend its rights"
+            ) from None
     versions = code_version()
     # A URL, or a command, can hold credentials.
     is_secret = any(redact(source.path) != source.path for source in config.data.sources.values())
@@ -57,7 +67,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict) and value:
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return flat
 
 

@@ -122,14 +122,12 @@ def _train(
         state.step += 1
         state.slot += prepared.step.slots
         _count(config, prepared, state, totals, grad_norm)
-        if problem := _tell_bad(config, prepared, world, state, totals, bad_data, progress):
-            _save(config, prepared, world, engine, state, window)
-            raise InputError(problem)
+        problem = _tell_bad(config, prepared, world, state, totals, bad_data, progress)
         flops = sum(training_flops(batch, prepared.shape) for batch in batches)
         speed.add(sum(b.num_samples for b in batches), sum(b.num_tokens for b in batches), flops, waited, totals["imbalance"])
 
         # Log, save
-        last = state.step == config.train.steps
+        last = state.step == config.train.steps or problem is not None
         if state.step % config.train.log_every == 0 or state.step == 1 or last:
             metrics = window.means() | speed.rates() | _bookkeeping(prepared, state, lr, grad_norm)
             if journal is not None:
@@ -138,6 +136,8 @@ def _train(
                 progress.show(state.step, metrics, left)
         if state.step % config.train.checkpoint_every == 0 or last:
             _save(config, prepared, world, engine, state, window)
+        if problem is not None:
+            raise InputError(problem)
     return DONE
 
 

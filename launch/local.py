@@ -13,6 +13,7 @@ from cxrpt.errors import InputError
 from cxrpt.preempt import STOP_SIGNALS
 
 _POLL_S = 0.1
+_WHY = ": killed by hand, or by the kernel for want of memory; the same command resumes from the last checkpoint"
 
 
 def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -> int:
@@ -72,7 +73,10 @@ def _wait(processes: list[subprocess.Popen]) -> int:
             codes = [process.poll() for process in processes]
             failed = [code for code in codes if code not in (None, 0, 75)]
             if failed:
-                time.sleep(_POLL_S)  # a rank that fails for the same reason may say so too
+                time.sleep(_POLL_S)  # what ended one may have ended others
+                for rank, process in enumerate(processes):
+                    if (process.poll() or 0) < 0:
+                        sys.stderr.write(f"cxrpt: rank {rank} was ended by {signal.Signals(-process.returncode).name}{_WHY}\n")
                 for process in processes:
                     if process.poll() is None:
                         process.kill()

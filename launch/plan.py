@@ -30,6 +30,7 @@ def plan(
     Example: cxrpt plan configs/demo.yaml --ranks 2
     """
     from cxrpt.data.loading.forecast import forecast
+    from cxrpt.data.storage.check_shards import check_shards
     from cxrpt.preflight import prepare, prepare_lengths
 
     words = [*(overrides or []), *([] if workers is None else [f"data.workers={workers}"])]
@@ -38,6 +39,7 @@ def plan(
         if value < 1:
             raise InputError(f"{name} {value}: must be at least 1")
     prepared = prepare(resolved, 0, nodes * ranks, ranks)
+    check_shards(prepared.sources, resolved.data.lanes, nodes)
     steps = resolved.train.steps
     seen = forecast(prepared.plan, prepared.sources, prepare_lengths(prepared), prepared.step, steps)
     shape = dataclasses.asdict(prepared.step) | {
@@ -53,16 +55,16 @@ def plan(
 def _print(seen: "Forecast", shape: dict) -> None:
     console = Console(width=max(100, Console().width))  # a number must not be cut short
     steps, batch = shape["steps"], shape["global_batch"]
-    held = _table("what the sources hold", "source", "use", "samples", "paired", "images", "texts", "tokens/sample")
+    held = _table("what the sources hold", "source", "use", "samples", "paired", "images", "texts")
     taken = _table(f"{steps:,} steps of {batch:,} samples", "source", "weight", "share", "drawn", "epochs", "steps/epoch",
-                   "tokens", "ends at step")  # fmt: skip
+                   "tokens/sample", "tokens", "ends at step")  # fmt: skip
     for one in seen.sources:
         kinds = (f"{count:,}" for count in (one.samples, one.paired, one.image_only, one.text_only))
-        held.add_row(one.name, one.use, *kinds, f"{one.tokens_a_sample:.1f}")
+        held.add_row(one.name, one.use, *kinds)
         taken.add_row(
             one.name, f"{one.weight:g}", f"{one.share:.4f}", f"{one.drawn:,}", f"{one.epochs:.2f}",
             "" if one.steps_an_epoch is None else f"{one.steps_an_epoch:,.1f}",
-            _told(one.tokens), _told(one.ends_at_step),
+            f"{one.tokens_a_sample:.1f}", _told(one.tokens), _told(one.ends_at_step),
         )  # fmt: skip
     console.print(held)
     console.print(taken)

@@ -13,6 +13,8 @@ from cxrpt.errors import InputError
 from cxrpt.preempt import StopFlag
 
 ORPHANED = 70
+_AFTER_FIRST_S = 1.0
+"""What all ranks find wrong rank 0 says, and the launcher ends the others before they say it too."""
 _LAST_WORD_S = 3.0
 """A rank that fails because another is gone has nothing to say of the reason: the launcher ends it before this is over."""
 
@@ -36,6 +38,11 @@ def main() -> int:
     )
     logging.getLogger("cxrpt").setLevel(logging.INFO)
     logging.captureWarnings(True)
+    # A run that waits for a file system would look as if it hung.
+    waits = logging.StreamHandler()
+    waits.setFormatter(logging.Formatter("cxrpt: %(message)s"))
+    waits.setLevel(logging.WARNING)
+    logging.getLogger("cxrpt.data.storage.open_shards").addHandler(waits)
     from cxrpt.dist.collectives import lost_another_rank
     from cxrpt.train import train
 
@@ -43,6 +50,8 @@ def main() -> int:
         return train(config, stop, arguments.accept_data_change)
     except InputError as error:
         logging.error("%s", error)
+        if rank:
+            time.sleep(_AFTER_FIRST_S)
         sys.stderr.write(f"cxrpt: {error}\n")
         return 2
     except BaseException as error:

@@ -102,7 +102,9 @@ def test_kill_9_of_a_rank_then_of_all_then_the_same_command_is_bitwise(runs, und
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     ranks = [pid for pid in children if b"launch.rank" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(int(ranks[1]), signal.SIGKILL)
-    assert process.wait(timeout=60) == 1, "the others end with a rank that is gone"
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, "the others end with a rank that is gone"
+    assert len(errors.splitlines()) == 1 and "cxrpt: rank 1 was ended by SIGKILL" in errors, errors
     process = runs.start("killed")
     runs.wait_for_step("killed", 15)
     process.kill()
@@ -132,19 +134,19 @@ def test_the_math_does_not_depend_on_ranks_accumulation_and_stage(runs, undistur
 
 
 def test_a_mix_that_changes_in_mid_run_is_recorded_and_killed_it_ends_the_same(runs):
-    changed = ("data.sources.south.weight=3", f"data.sources.late.path={runs.root}/north", "data.sources.late.use=texts")
+    changed = ("data.sources.south.weight_from_step={16: 3}", f"data.sources.late.path={runs.root}/north", "data.sources.late.use=texts")
 
     def run_to_15(name):
         runs.finish(name, "train.steps=15")
         errors = runs.finish(name, "train.steps=24", *changed, code=2)
-        assert "source south (weight 1, " in errors and "source late (absent -> weight 1" in errors
+        assert "source south (weight 1, epochs" in errors and "-> weight 1, 3 from step 16" in errors and "source late (absent -> weight 1" in errors
         assert "since step 15" in errors and "--accept-data-change" in errors
 
     run_to_15("mixed")
     runs.finish("mixed", *changed, "--accept-data-change")
     assert "loss/mlm/late" in runs.losses("mixed")[24] and "loss/mlm/late" not in runs.losses("mixed")[15]
     state = json.loads((runs.root / "runs/mixed/checkpoints/step-00000024/run.json").read_text())
-    assert [segment["first_slot"] for segment in state["timeline"]] == [0, 30]
+    assert [segment["first_slot"] for segment in state["timeline"]] == [0, 30, 32]
 
     run_to_15("mixed-killed")
     process = runs.start("mixed-killed", *changed, "--accept-data-change")

@@ -36,6 +36,10 @@ def test_unknown_key_names_the_closest(word, closest):
     [
         (["data.sources.north.weight=0"], "sums to 0"),
         (["data.sources.north.weight=-1"], "between 0 and"),
+        (["data.sources.north.weight_from_step={4:0,7:5}"], "a blank after each colon"),
+        (["data.sources.north.weight_from_step={0: 1}"], "steps above 0"),
+        (["data.sources.north.epochs=-1"], "or more"),
+        (["data.temperature=-1"], "at least 0.1"),
         (["train.steps=many"], "train.steps"),
         (["train.global_batch=100"], "multiple of data.lanes=64"),
         (["engine.device=tpu"], "auto, cpu or cuda"),

@@ -12,6 +12,7 @@ from cxrpt.data.loading.lengths import Lengths
 from cxrpt.data.loading.step import StepShape, lane_slots_by_rank
 from cxrpt.data.order.balance import balance
 from cxrpt.data.order.plan import Plan
+from cxrpt.data.order.timeline import PlanSource
 from cxrpt.data.storage.sources import Source
 
 _LOOKED_AT_SAMPLES = 1 << 16
@@ -38,7 +39,8 @@ class SourceForecast:
     """At its first share; None for a source that is not drawn at first."""
     tokens_a_sample: float
     ends_at_step: int | None
-    """The step before which it is drawn for the last time; None for a source that does not end."""
+    """The step before which it is drawn for the last time; None for a source that does not end. 0: its `epochs` give no
+    sample to every lane, so that it is never drawn."""
 
     @property
     def tokens(self) -> float:
@@ -85,7 +87,7 @@ def forecast(plan: Plan, sources: list[Source], lengths: Lengths, shape: StepSha
             epochs.get(source.name, 0.0),
             source.plan.num_samples / (share * batch) if share else None,
             rows_of_source[number],
-            _end(plan, source.name, shape.slots, steps),
+            _end(plan, source.plan, shape.slots, steps),
         )
         for number, source in enumerate(sources)
     )
@@ -129,7 +131,9 @@ def _look(
     return (sums / np.maximum(1, numbers)).tolist(), np.array(loads), np.array(loads_of_lanes)
 
 
-def _end(plan: Plan, name: str, slots: int, steps: int) -> int | None:
-    drawn_in = [segment for segment in plan.segments if name in segment.shares]
-    after = [s.first_slot for s in plan.segments if drawn_in and s.first_slot > drawn_in[-1].first_slot]
+def _end(plan: Plan, source: PlanSource, slots: int, steps: int) -> int | None:
+    drawn_in = [segment for segment in plan.segments if source.name in segment.shares]
+    if not drawn_in:
+        return 0 if source.is_drawn else None
+    after = [segment.first_slot for segment in plan.segments if segment.first_slot > drawn_in[-1].first_slot]
     return after[0] // slots if after and after[0] < steps * slots else None

@@ -4,6 +4,7 @@ An index counts words, since it is older than any tokenizer. Tokens per word are
 each source, by one rank for all: ranks that disagreed on a length would disagree on who takes which sample.
 """
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -19,6 +20,8 @@ from cxrpt.data.storage.sources import Source
 _MEASURED_TEXTS = 128
 _CACHE_BYTES = 32 * 2**20
 
+log = logging.getLogger(__name__)
+
 
 def measure_tokens_per_word(sources: list[Source], maker: ExampleMaker) -> tuple[float, ...]:
     """Tokens that a word of a report gives, by source: those of the sections in use, over all words of the report.
@@ -28,7 +31,7 @@ def measure_tokens_per_word(sources: list[Source], maker: ExampleMaker) -> tuple
     """
     shards, rates = OpenShards(sources), []
     for number, source in enumerate(sources):
-        tokens = words = texts = 0
+        tokens = words = texts = bad = 0
         entries = source.manifest.shards if source.use != "images" else ()
         for shard in (shard for shard, entry in enumerate(entries) if entry.num_pairs + entry.num_texts):
             index = shards.index(number, shard)
@@ -36,12 +39,21 @@ def measure_tokens_per_word(sources: list[Source], maker: ExampleMaker) -> tuple
                 try:
                     found = maker.tokens(shards.read(number, shard, sample))
                 except BadSampleError:
+                    bad += 1
                     continue
                 texts += 1
                 tokens += 0 if found is None else len(found)
                 words += int(index["num_words"][sample])
             if texts >= _MEASURED_TEXTS:
                 break
+        if bad:
+            log.warning(
+                "source %r: %d of the first %d texts are bad: run `cxrpt verify %s`",
+                source.name,
+                bad,
+                bad + texts,
+                source.where,
+            )
         rates.append(tokens / words if words else 0.0)
     return tuple(rates)
 

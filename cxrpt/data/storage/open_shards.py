@@ -29,6 +29,8 @@ _MOST_OPEN_SHARDS = 2048
 two to a shard."""
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Waits between the tries to read from a file system or server that fails."""
+_WORTH_TELLING_S = 4.0
+"""A pause from which on the terminal tells of it; shorter ones stand in the log."""
 _IDLE_S = 30.0
 """A remote shard that was not read for this long is closed, so that its file can go."""
 _WANTED = 4096
@@ -85,7 +87,8 @@ class OpenShards:
             try:
                 return self._read(key, sample)
             except OSError as error:
-                log.warning("%s: %s: tried again in %g s", self._name(key), error, pause)
+                level = logging.WARNING if pause >= _WORTH_TELLING_S else logging.INFO
+                log.log(level, "%s: %s: tried again in %g s", self._name(key), error, pause)
                 self._close(key)
                 # Where the cache is full, what this process has open may be what another waits for.
                 self._close_remote()

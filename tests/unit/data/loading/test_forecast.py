@@ -73,3 +73,18 @@ def test_the_command_prints_tables_or_json(config_file, capsys):
         ends = [f"data.sources.{name}.epochs=1" for name in ("north", "south")]
         main(["plan", str(config_file), *ends])
     assert ended.value.code == 2 and "every source has ended by step" in capsys.readouterr().err
+
+
+def test_a_source_too_small_for_its_epochs_is_told(config_file, tmp_path):
+    make_shards(tmp_path, "few", Kind.TEXT, 5, size=48)
+    prepared = prepare(load_config(config_file, [f"data.sources.few={{path: {tmp_path}/few, epochs: 1}}"]), 0, 1)
+    seen = forecast(prepared.plan, prepared.sources, prepare_lengths(prepared), prepared.step, 60)
+    assert [(one.name, one.drawn, one.ends_at_step) for one in seen.sources][3:] == [("idle", 0, None), ("few", 0, 0)]
+
+
+def test_a_truncated_shard_is_told_at_once(config_file, tmp_path, capsys):
+    shard = make_shards(tmp_path, "cut", Kind.TEXT, 20, size=48) / "train" / "cut-train-000000.tar"
+    shard.write_bytes(shard.read_bytes()[:5000])
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(config_file), f"data.sources.cut.path={tmp_path}/cut"])
+    assert ended.value.code == 2 and "cut-train-000000.tar is truncated" in capsys.readouterr().err
