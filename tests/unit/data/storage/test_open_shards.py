@@ -85,12 +85,15 @@ def test_patience_ends_in_one_line_that_names_the_shard(server, tmp_path, pauses
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "pread", failing)
+    caplog.set_level(logging.INFO, "cxrpt")
     with pytest.raises(
         OSError, match=r"source 'north': north-train-000002\.tar cannot be read \(.*Input/output error\)"
     ) as caught:
         shards.read(0, 2, 0)
     assert "\n" not in str(caught.value) and pauses == sorted(pauses) and 60 < sum(pauses) < 300
     assert all("north-train-000002.tar" in record.message for record in caplog.records) and len(caplog.records) == len(pauses)
+    told = [record.levelno >= logging.WARNING for record in caplog.records]
+    assert told == sorted(told) and any(told) and not told[0], "short waits are of no interest on the terminal"
 
 
 def test_a_shard_cut_while_it_is_open_is_no_bad_sample(server, tmp_path, pauses):
