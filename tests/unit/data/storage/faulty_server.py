@@ -1,6 +1,7 @@
 """A web server of a folder, on the loopback, that can be told to fail."""
 
 import contextlib
+import shutil
 import threading
 import time
 from collections import Counter
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import pytest
 
 
 class FaultyServer:
@@ -79,6 +82,8 @@ class FaultyServer:
 
 @contextlib.contextmanager
 def serving(root: Path) -> Iterator[FaultyServer]:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed, by which http is read")
     server = FaultyServer(root)
     thread = threading.Thread(target=server.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
