@@ -69,7 +69,7 @@ def test_bad_samples_are_told_and_too_many_stop_a_run_that_loses_nothing(runs, t
     errors = runs.finish("bad", *words, code=2)
     told = [line for line in errors.splitlines() if "are bad and were replaced" in line]
     assert told[0].startswith("cxrpt: source north: 1 of ") or told[0].startswith("cxrpt: source north: 2 of ")
-    assert 2 <= len(told) <= 4 and all(f"run `cxrpt verify {north}`" in line for line in told), "at doublings, once each"
+    assert 2 <= len(told) <= 4 and all(f"run `cxrpt verify {north}/train`" in line for line in told), "at doublings, once each"
     stop = next(line for line in errors.splitlines() if "more than data.max_bad_fraction=0.01" in line)
     assert stop.startswith("cxrpt: source north: 1") and " in north-train-000001.tar" in stop
     step = committed_steps(runs.root / "runs/bad")[-1]
