@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,19 +137,17 @@ def test_the_math_does_not_depend_on_ranks_accumulation_and_stage(runs, undistur
 def test_a_mix_that_changes_in_mid_run_is_recorded_and_killed_it_ends_the_same(runs):
     changed = ("data.sources.south.weight_from_step={16: 3}", f"data.sources.late.path={runs.root}/north", "data.sources.late.use=texts")
 
-    def run_to_15(name):
-        runs.finish(name, "train.steps=15")
-        errors = runs.finish(name, "train.steps=24", *changed, code=2)
-        assert "source south (weight 1, epochs" in errors and "-> weight 1, 3 from step 16" in errors and "source late (absent -> weight 1" in errors
-        assert "since step 15" in errors and "--accept-data-change" in errors
-
-    run_to_15("mixed")
+    runs.finish("mixed", "train.steps=15")
+    shutil.copytree(runs.root / "runs/mixed", runs.root / "runs/mixed-killed")
+    errors = runs.finish("mixed", "train.steps=24", *changed, code=2)
+    assert "source south (weight 1, epochs" in errors and "-> weight 1, 3 from step 16" in errors
+    assert "source late (absent -> weight 1" in errors
+    assert "since step 15" in errors and "--accept-data-change" in errors
     runs.finish("mixed", *changed, "--accept-data-change")
     assert "loss/mlm/late" in runs.losses("mixed")[24] and "loss/mlm/late" not in runs.losses("mixed")[15]
     state = json.loads((runs.root / "runs/mixed/checkpoints/step-00000024/run.json").read_text())
     assert [segment["first_slot"] for segment in state["timeline"]] == [0, 30, 32]
 
-    run_to_15("mixed-killed")
     process = runs.start("mixed-killed", *changed, "--accept-data-change")
     runs.wait_for_step("mixed-killed", 20)
     process.kill()
