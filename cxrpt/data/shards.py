@@ -134,11 +134,6 @@ class ShardReader:
     def __len__(self) -> int:
         return self._num_samples
 
-    def read_index(self) -> np.ndarray:
-        """The records of the samples that `use` admits, INDEX_DTYPE; read anew, none of it is kept."""
-        index = np.load(index_path(self.path), allow_pickle=False)
-        return index if self._admitted is None else index[self._admitted]
-
     def fileno(self) -> int:
         """The descriptor of the open tar."""
         return self._file

@@ -40,10 +40,6 @@ class SourceOrder:
         self._shards_key = int(derive(_SHARD_ORDER, hash_text(name))[0])
         self._orders: OrderedDict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
-    def draws_of_epochs(self, lane: np.ndarray, epochs: int) -> np.ndarray:
-        """Draws that a lane may make before it comes to epoch number `epochs`: (n,) to (n,)."""
-        return draws_of_epochs(self.size, self.lanes, lane, epochs)
-
     def locate(self, seed: int, lane: np.ndarray, draw: np.ndarray, first_epoch: int) -> tuple[np.ndarray, ...]:
         """Where the draw-th draw of a lane lies, counted from the beginning of `first_epoch`.
 

@@ -39,7 +39,7 @@ def test_numbers_count_what_use_admits(shard):
     np.save(index_path(shard), index)
     for use, admitted in (("pairs", index[index["kind"] == Kind.PAIR]), ("images", index)):
         reader = ShardReader(shard, use)
-        assert len(reader) == len(admitted) and np.array_equal(reader.read_index(), admitted)
+        assert len(reader) == len(admitted)
         assert [reader.read(n).key for n in range(len(reader))] == [key.decode() for key in admitted["key"]]
         for outside in (-1, len(admitted)):
             with pytest.raises(IndexError):
