@@ -144,6 +144,10 @@ class TrainConfig:
     """Samples of one optimizer step, over all ranks and accumulation."""
     log_every: int = 10
     checkpoint_every: int = 1000
+    init_from: str = ""
+    """A run, a checkpoint or an exported folder whose weights a new run begins with; optimizer and data begin anew."""
+    max_failed_saves: int = 3
+    """Saves in a row that may fail (a full disk); one more ends the run. 0 ends it at the first."""
     keep_last: int = 3
     """Newest checkpoints that are kept; 0 keeps all."""
     keep_every: int = 0
@@ -372,6 +376,7 @@ def check_config(config: RunConfig) -> None:
     _require(engine.precision in ("bf16", "fp32"), "engine.precision", engine.precision, "must be bf16 or fp32")
     _require(engine.device in ("auto", "cpu", "cuda"), "engine.device", engine.device, "must be auto, cpu or cuda")
     _require(engine.micro_batch >= 0, "engine.micro_batch", engine.micro_batch, "must be 0 or more")
+    _require(train.max_failed_saves >= 0, "train.max_failed_saves", train.max_failed_saves, "must be 0 or more")
     for key in ("steps", "log_every", "checkpoint_every"):
         _require(getattr(train, key) > 0, f"train.{key}", getattr(train, key), "must be above 0")
     _require(len(config.optim.betas) == 2, "optim.betas", config.optim.betas, "must be two numbers")

@@ -5,30 +5,25 @@ import math
 import time
 from contextlib import ExitStack, closing
 from itertools import islice
+from pathlib import Path
 
 import torch
 
 from cxrpt.bad_data import BadData, replaced_line, stop_line, too_many, worth_a_line
 from cxrpt.checkpoint.export import export_model
 from cxrpt.checkpoint.lease import take_lease
-from cxrpt.checkpoint.state import RunState, data_changes
-from cxrpt.checkpoint.store import (
-    begin_save,
-    check_files,
-    commit,
-    committed_steps,
-    remove_uncommitted,
-    seal_files,
-    step_folder,
-    withdraw_old,
-)
+from cxrpt.checkpoint.resume import check_init, choose_checkpoint, init_model
+from cxrpt.checkpoint.saver import Saver
+from cxrpt.checkpoint.shards import ShardReader
+from cxrpt.checkpoint.state import RUN_STATE, RunState, data_changes
+from cxrpt.checkpoint.store import remove_uncommitted, withdraw_old
 from cxrpt.config import RunConfig
 from cxrpt.data.batch import Batch
 from cxrpt.data.loading.lengths import measure_tokens_per_word
 from cxrpt.data.loading.micro_batches import micro_batches
 from cxrpt.data.loading.step import StepShape
-from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks, wait_for_all
-from cxrpt.dist.engine import Engine
+from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks
+from cxrpt.dist.engine import DTYPES, Engine
 from cxrpt.dist.world import World, join_world, leave_world
 from cxrpt.errors import InputError
 from cxrpt.machine import raise_open_files
@@ -48,27 +43,31 @@ DONE, RESUME_LATER = 0, 75
 log = logging.getLogger(__name__)
 
 
-def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False) -> int:
+def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False, last_good: bool = False) -> int:
     """Train from the last committed checkpoint, or from the start, to the last step or a stop signal.
 
     Returns:
         DONE or RESUME_LATER.
 
     Raises:
-        InputError: the configuration does not fit the data or the run; another trainer works on the run; too many samples
-            are bad, which is told after a save.
+        InputError: the configuration does not fit the data or the run; another trainer works on the run; the last checkpoint
+            is damaged; too many samples are bad, which is told after a save.
+        SaveError: checkpoints could not be written.
         RuntimeError: the loss was not finite for too long; a loader worker was killed.
     """
     raise_open_files()
     world = join_world(config.engine.device)
     try:
         lease = take_lease(config.run_dir) if world.is_first else None
-        saved = _last_saved(config, world)
+        if world.is_first:
+            remove_uncommitted(config.run_dir)
+        checkpoint = choose_checkpoint(config.run_dir, world.rank, world.size, last_good)
+        saved = RunState.read(checkpoint) if checkpoint else None
         prepared = prepare(config, world.rank, world.size, world.local_size, saved, accept_data_change)
         if len(set(gather_objects(prepared.plan.fingerprint()))) > 1:
             raise InputError("ranks read different manifests: wait until the shards are whole on all nodes, and start again")
         with ExitStack() as loader:
-            code = _train(config, prepared, world, stop, saved, loader)
+            code = _train(config, prepared, world, stop, saved, checkpoint, loader)
         del lease
         return code
     finally:
@@ -76,16 +75,31 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False) -
 
 
 def _train(
-    config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, saved: RunState | None, loader: ExitStack
+    config: RunConfig,
+    prepared: Prepared,
+    world: World,
+    stop: StopFlag,
+    saved: RunState | None,
+    checkpoint: Path | None,
+    loader: ExitStack,
 ) -> int:
     # Model
     torch.manual_seed(config.seed)
     model = PretrainModel(prepared.shape, len(prepared.sources), gather_rows_of_ranks)
+    if checkpoint is None and config.train.init_from:
+        fresh = init_model(model, check_init(config.train.init_from, prepared.shape, prepared.tokenizer))
+        log.info("weights from %s; new: %s", config.train.init_from, ", ".join(fresh) or "none")
     engine = Engine(model, config.engine, config.optim, prepared.step.micro_batch, prepared.step.accumulation, world)
     window = LossWindow(prepared.shape.scales, [source.name for source in prepared.sources], world.device)
 
     # Resume
-    state = _resume(config, prepared, world, engine, window, saved)
+    state = saved or new_state(config, prepared)
+    if changes := data_changes(state.data, prepared.data) if saved else []:
+        log.info("from step %d on, by request: %s", state.step, "; ".join(changes))
+    state.data, state.timeline = prepared.data, [segment.to_json() for segment in prepared.plan.segments]
+    if checkpoint is not None:
+        engine.load(ShardReader(checkpoint), state.engine)
+        window.load(state.window_of(world.rank, world.size))
     journal = Journal(config.run_dir / "journal.jsonl") if world.is_first else None
     if state.step:
         log.info("resuming after step %d", state.step)
@@ -95,9 +109,10 @@ def _train(
     dataset, pin = prepared.micro_batches(state.slot, rates), world.device.type == "cuda"
     stream = loader.enter_context(closing(micro_batches(dataset, config.data.workers, config.data.prefetch, pin)))
     bad_data = BadData([source.name for source in prepared.sources])
-    peak = matmul_flops(world.device, torch.bfloat16 if config.engine.precision == "bf16" else torch.float32)
+    peak = matmul_flops(world.device, DTYPES[config.engine.precision])
     speed, progress = SpeedMeter(world.device, peak), ProgressLine(config.train.steps)
     weights = loss_weights(config)
+    saver = loader.enter_context(closing(_saver(config, prepared, world, progress)))
     began, first_step = time.monotonic(), state.step
 
     while state.step < config.train.steps:
@@ -106,9 +121,11 @@ def _train(
         batches = list(islice(stream, prepared.step.accumulation))
         waited = time.perf_counter() - wait_from
         bad_data.see(batches)
-        totals = _agree(batches, stop.raised, list(weights), prepared.step, world)
+        totals = _agree(batches, stop.raised, saver.flags(), list(weights), prepared.step, world)
+        saver.advance(int(totals["sealed"]), int(totals["save failed"]), world.size)
         if totals["stop"]:
-            _save(config, prepared, world, engine, state, window)
+            _save(saver, engine, state, window)
+            saver.finish(state.step)
             return RESUME_LATER
 
         # Forward, backward, update
@@ -129,15 +146,17 @@ def _train(
         # Log, save
         last = state.step == config.train.steps or problem is not None
         if state.step % config.train.log_every == 0 or state.step == 1 or last:
-            metrics = window.means() | speed.rates() | _bookkeeping(prepared, state, lr, grad_norm)
+            metrics = window.means() | speed.rates() | _bookkeeping(prepared, state, saver, lr, grad_norm)
             if journal is not None:
                 journal.write(state.step, metrics)
                 left = (time.monotonic() - began) / (state.step - first_step) * (config.train.steps - state.step)
                 progress.show(state.step, metrics, left)
         if state.step % config.train.checkpoint_every == 0 or last:
-            _save(config, prepared, world, engine, state, window)
+            _save(saver, engine, state, window)
         if problem is not None:
+            saver.finish(state.step)
             raise InputError(problem)
+    saver.finish(state.step)
     return DONE
 
 
@@ -150,15 +169,17 @@ def loss_weights(config: RunConfig) -> dict[str, float]:
     return {"mlm": objective.mlm_weight} | mvm | {"itc": objective.itc_weight}
 
 
-def _agree(batches: list[Batch], stop: bool, objectives: list[str], shape: StepShape, world: World) -> dict[str, float]:
-    """Counts of the whole step over all ranks, how far its fullest rank is above the mean of tokens, and whether any rank
-    was told to stop, in one reduction.
+def _agree(
+    batches: list[Batch], stop: bool, save: tuple[bool, bool], objectives: list[str], shape: StepShape, world: World
+) -> dict[str, float]:
+    """Counts of the whole step over all ranks, how far its fullest rank is above the mean of tokens, whether any rank was told
+    to stop, and what has become of the save under way, in one reduction.
 
     Raises:
         RuntimeError: ranks took samples by different lengths.
     """
     mine = {name: float(sum(batch.counts().get(name, 0) for batch in batches)) for name in objectives}
-    mine["stop"] = float(stop)
+    mine |= {"stop": float(stop), "sealed": float(save[0]), "save failed": float(save[1])}
     for source in range(len(batches[0].num_by_source)):
         mine[f"samples {source}"] = float(sum(batch.num_by_source[source] for batch in batches))
         mine[f"bad {source}"] = float(sum(batch.num_bad_by_source[source] for batch in batches))
@@ -217,8 +238,9 @@ def _tell_bad(
     return None
 
 
-def _bookkeeping(prepared: Prepared, state: RunState, lr: float, grad_norm: float) -> dict[str, float]:
+def _bookkeeping(prepared: Prepared, state: RunState, saver: Saver, lr: float, grad_norm: float) -> dict[str, float]:
     metrics = {"optim/lr": lr, "optim/grad_norm": grad_norm, "optim/skipped_steps": float(state.skipped_total)}
+    metrics |= {"save/stall_s": saver.stall_s, "save/failed": float(saver.failed_total)}
     epochs = prepared.plan.epochs(state.slot)
     for source in prepared.sources:
         metrics[f"data/epochs/{source.name}"] = epochs.get(source.name, 0.0)
@@ -226,56 +248,21 @@ def _bookkeeping(prepared: Prepared, state: RunState, lr: float, grad_norm: floa
     return metrics
 
 
-def _last_saved(config: RunConfig, world: World) -> RunState | None:
-    """The state of the last committed step, on every rank; None if there is none."""
-    if world.is_first:
-        remove_uncommitted(config.run_dir)
-    steps = from_first_rank(committed_steps(config.run_dir) if world.is_first else None)
-    return RunState.read(step_folder(config.run_dir, steps[-1])) if steps else None
+def _saver(config: RunConfig, prepared: Prepared, world: World, progress: ProgressLine) -> Saver:
+    dtype = DTYPES[config.engine.precision]
 
+    def add_weights(folder: Path) -> None:
+        weights, step = ShardReader(folder).weights(dtype), RunState.read(folder).step
+        export_model(folder, weights, prepared.shape, prepared.tokenizer, config.data, step)
 
-def _resume(
-    config: RunConfig, prepared: Prepared, world: World, engine: Engine, window: LossWindow, saved: RunState | None
-) -> RunState:
-    """The state to go on from, with engine and window set to it."""
-    state = saved or new_state(config, prepared, world.size)
-    changes = data_changes(state.data, prepared.data)
-    state.data, state.timeline = prepared.data, [segment.to_json() for segment in prepared.plan.segments]
-    if saved is None:
-        return state
-    if changes:
-        log.info("from step %d on, by request: %s", state.step, "; ".join(changes))
-    folder = step_folder(config.run_dir, state.step)
-    # Rank 0 reads everything once; a bad file must stop all ranks, with one message.
-    problem = None
-    if world.is_first:
-        try:
-            check_files(folder)
-        except InputError as error:
-            problem = str(error)
-    if problem := from_first_rank(problem):
-        raise InputError(problem)
-    engine.load(folder)
-    window.load(saved.windows[world.rank])
-    return state
-
-
-def _save(config: RunConfig, prepared: Prepared, world: World, engine: Engine, state: RunState, window: LossWindow) -> None:
-    """Save and commit the state after `state.step`, unless that is already there."""
-    if from_first_rank(state.step in committed_steps(config.run_dir) or state.step == 0):
-        return
-    if world.is_first:
-        begin_save(config.run_dir, state.step)
-    wait_for_all()
-    folder = step_folder(config.run_dir, state.step)
-    state.windows = gather_objects(window.state())
-    engine.save(folder)
-    if world.is_first:
-        state.write(folder)
-        export_model(folder, engine.weights(), prepared.shape, prepared.tokenizer, config.data, state.step)
-    wait_for_all()
-    entries = [entry for part in gather_objects(seal_files(folder, world.rank, world.size)) for entry in part]
-    if world.is_first:
-        commit(folder, entries)
+    def withdraw() -> None:
         withdraw_old(config.run_dir, config.train.keep_last, config.train.keep_every)
-    wait_for_all()
+
+    return Saver(config.run_dir, world.rank, config.train.max_failed_saves, add_weights, withdraw, progress.say)
+
+
+def _save(saver: Saver, engine: Engine, state: RunState, window: LossWindow) -> None:
+    """Begin to save the state after `state.step`."""
+    if state.step:
+        state.windows, state.engine = gather_objects(window.state()), engine.scalars()
+        saver.save(state.step, engine.pieces_to_save(), {RUN_STATE: state.to_json()})

@@ -16,7 +16,7 @@ _POLL_S = 0.1
 _WHY = ": killed by hand, or by the kernel for want of memory; the same command resumes from the last checkpoint"
 
 
-def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -> int:
+def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, last_good: bool = False) -> int:
     """Train on `ranks` processes of this machine; started again, the run resumes from its last committed checkpoint.
 
     Returns:
@@ -30,7 +30,7 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
     from cxrpt.rundir import write_run_files
     from cxrpt.track.sink import start_sink
 
-    prepared = check_launch(config, ranks, accept_data_change)
+    prepared = check_launch(config, ranks, accept_data_change, last_good)
     write_run_files(config, prepared.plan.fingerprint())
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or max(1, (os.cpu_count() or 1) // ranks)
     sink = start_sink(config.run_dir) if config.track.uri != "none" else None
@@ -40,6 +40,7 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
         lifeline, ours = os.pipe()
         command = [sys.executable, "-P", "-m", "launch.rank", str(config.run_dir), "--lifeline", str(lifeline)]
         command += ["--accept-data-change"] if accept_data_change else []
+        command += ["--last-good"] if last_good else []
         processes = []
         for rank in range(ranks):
             environment = os.environ | local_environment(rank, ranks, f"file://{meeting}/ranks", threads)

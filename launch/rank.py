@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--rank", type=int, required=True, help="for the log's name")
     parser.add_argument("--lifeline", type=int, required=True, help="pipe that ends with the launcher")
     parser.add_argument("--accept-data-change", action="store_true")
+    parser.add_argument("--last-good", action="store_true")
     arguments = parser.parse_args()
     threading.Thread(target=_end_with_launcher, args=(arguments.lifeline,), daemon=True).start()
     rank = arguments.rank
@@ -43,17 +44,18 @@ def main() -> int:
     waits.setFormatter(logging.Formatter("cxrpt: %(message)s"))
     waits.setLevel(logging.WARNING)
     logging.getLogger("cxrpt.data.storage.open_shards").addHandler(waits)
+    from cxrpt.checkpoint.saver import SaveError
     from cxrpt.dist.collectives import lost_another_rank
     from cxrpt.train import train
 
     try:
-        return train(config, stop, arguments.accept_data_change)
-    except InputError as error:
+        return train(config, stop, arguments.accept_data_change, arguments.last_good)
+    except (InputError, SaveError) as error:
         logging.error("%s", error)
         if rank:
             time.sleep(_AFTER_FIRST_S)
         sys.stderr.write(f"cxrpt: {error}\n")
-        return 2
+        return 2 if isinstance(error, InputError) else 1
     except BaseException as error:
         logging.exception("rank %s ends", rank)
         if lost_another_rank(error):

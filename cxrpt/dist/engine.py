@@ -5,20 +5,23 @@ import io
 import logging
 import math
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cxrpt.checkpoint.shards import Piece, ShardReader
 from cxrpt.config import EngineConfig, OptimConfig
+from cxrpt.dist.partitions import adam_state, flat_tensors, pieces_of_rank, spread_weights
 from cxrpt.dist.world import World
-from cxrpt.errors import InputError
 
 log = logging.getLogger(__name__)
 
-SHARDS_TAG = "deepspeed"
-"""Folder of the shards within a checkpoint's folder."""
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+"""Of the forward pass, by `engine.precision`."""
+
+_SCALER_STATE = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
+"""What fp16's dynamic loss scale depends on."""
 
 
 def deepspeed_json(engine: EngineConfig, optim: OptimConfig, micro_batch: int, accumulation: int, world: int) -> dict[str, Any]:
@@ -70,6 +73,7 @@ class Engine:
         groups = parameter_groups(model, optim.weight_decay)
         fused = world.device.type == "cuda"
         optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=(b1, b2), eps=optim.eps, fused=fused)
+        self._world, self._zero_stage = world, engine.zero_stage
         # Without an optimizer of DeepSpeed's own nobody tells the norm or looks for values that are not finite.
         self._plain = engine.zero_stage == 0 and engine.precision == "fp32"
         said = io.StringIO()
@@ -120,22 +124,35 @@ class Engine:
         self._engine.step()
         return float("nan") if self._engine.skipped_steps > skipped else float(self._engine.get_global_grad_norm() or 0.0)
 
-    def weights(self) -> dict[str, Tensor]:
-        """The model's weights by name, as the forward pass uses them, on the CPU."""
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.state_dict().items()}
+    def pieces(self) -> list[Piece]:
+        """What this rank keeps of weights and optimizer, as views."""
+        return pieces_of_rank(self.model, self._engine.optimizer, self._world.rank)
 
-    def save(self, folder: Path) -> None:
-        """Write this rank's shards below `folder`; every rank must call it."""
-        self._engine.save_checkpoint(str(folder), tag=SHARDS_TAG, save_latest=False, exclude_frozen_parameters=False)
+    def pieces_to_save(self) -> list[Piece]:
+        """Those that this rank saves: all, but where every rank has the same (ZeRO 0) every so many-th."""
+        pieces = self.pieces()
+        return pieces[self._world.rank :: self._world.size] if self._zero_stage == 0 else pieces
 
-    def load(self, folder: Path) -> None:
-        """Read this rank's shards; every rank must call it, in a world like the one that saved.
+    def scalars(self) -> dict[str, Any]:
+        """What a checkpoint must hold beside the pieces; the same on every rank."""
+        optimizer = self._engine.optimizer
+        adam = getattr(optimizer, "optimizer", optimizer)
+        state = adam.state[flat_tensors(self.model, optimizer)[0]]
+        scaler = getattr(optimizer, "loss_scaler", None)
+        scale = {name: getattr(scaler, name) for name in _SCALER_STATE if hasattr(scaler, name)}
+        return {"updates": int(state["step"]) if "step" in state else 0, "loss_scale": scale}
+
+    def load(self, reader: ShardReader, scalars: dict[str, Any]) -> None:
+        """Take up what `pieces_to_save` and `scalars` gave, of any number of ranks and any stage; every rank must call it.
 
         Raises:
-            InputError: DeepSpeed finds no shards for this rank there.
+            InputError: the checkpoint does not hold what this model needs.
         """
-        path, _ = self._engine.load_checkpoint(str(folder), tag=SHARDS_TAG)
-        if path is None:
-            raise InputError(
-                f"{folder} holds no DeepSpeed shards for this rank: remove its COMMITTED file to resume from the step before"
-            )
+        reader.load(self.pieces())
+        optimizer = self._engine.optimizer
+        adam = getattr(optimizer, "optimizer", optimizer)
+        for flat in flat_tensors(self.model, optimizer):
+            adam_state(adam, flat)["step"].fill_(scalars["updates"])
+        for name, value in scalars["loss_scale"].items():
+            setattr(optimizer.loss_scaler, name, value)
+        spread_weights(optimizer)
