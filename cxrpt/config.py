@@ -390,7 +390,7 @@ def check_config(config: RunConfig) -> None:
     _require(engine.precision in ("bf16", "fp16", "fp32"), "engine.precision", engine.precision, "must be bf16, fp16 or fp32")
     _require(
         engine.zero_stage > 0 or engine.precision == "fp32",
-        "engine.zero_stage", 0, f"is the reference, in fp32: set engine.precision=fp32 instead of {engine.precision}, or stage 1",
+        "engine.zero_stage", 0, f"is the reference, in fp32: set engine.precision=fp32, not {engine.precision}, or stage 1",
     )  # fmt: skip
     scale_power = engine.initial_loss_scale_power
     _require(0 <= scale_power <= 32, "engine.initial_loss_scale_power", scale_power, "must lie between 0 and 32")

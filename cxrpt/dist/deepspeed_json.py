@@ -75,8 +75,9 @@ class Watched(dict[str, Any]):
 
     def unread(self, prefix: str = "") -> list[str]:
         """Dotted keys that nobody asked for."""
-        found = [prefix + key for key in dict.keys(self) if key not in self.asked]
-        for key in self.asked & set(dict.keys(self)):
-            value = dict.__getitem__(self, key)
-            found += value.unread(f"{prefix}{key}.") if isinstance(value, Watched) else []
+        items = list(self.items())
+        found = [prefix + key for key, _ in items if key not in self.asked]
+        for key, value in items:
+            if key in self.asked and isinstance(value, Watched):
+                found += value.unread(f"{prefix}{key}.")
         return sorted(found)
