@@ -30,6 +30,7 @@ from cxrpt.data.loading.step import StepShape
 from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks, wait_for_all
 from cxrpt.dist.engine import Engine
 from cxrpt.dist.world import World, join_world, leave_world
+from cxrpt.dry_run import dry_run, largest_micro_batch
 from cxrpt.errors import InputError
 from cxrpt.machine import raise_open_files
 from cxrpt.model.flops import training_flops
@@ -81,6 +82,9 @@ def _train(
     # Model
     torch.manual_seed(config.seed)
     model = PretrainModel(prepared.shape, len(prepared.sources), gather_rows_of_ranks)
+    model.transformer.recompute(config.engine.recompute_blocks)
+    if config.engine.compile:
+        model.transformer.compile_blocks()
     engine = Engine(model, config.engine, config.optim, prepared.step.micro_batch, prepared.step.accumulation, world)
     window = LossWindow(prepared.shape.scales, [source.name for source in prepared.sources], world.device)
 
@@ -89,6 +93,10 @@ def _train(
     journal = Journal(config.run_dir / "journal.jsonl") if world.is_first else None
     if state.step:
         log.info("resuming after step %d", state.step)
+    weights = loss_weights(config)
+    if config.train.dry_run and state.step < config.train.steps:
+        largest = largest_micro_batch(prepared.sources, prepared.maker, prepared.step.micro_batch)
+        dry_run(engine, largest.to(world.device), weights, config.engine, world)
 
     # Data
     rates = from_first_rank(measure_tokens_per_word(prepared.sources, prepared.maker) if world.is_first else None)
@@ -97,7 +105,6 @@ def _train(
     bad_data = BadData([source.name for source in prepared.sources])
     peak = matmul_flops(world.device, torch.bfloat16 if config.engine.precision == "bf16" else torch.float32)
     speed, progress = SpeedMeter(world.device, peak), ProgressLine(config.train.steps)
-    weights = loss_weights(config)
     began, first_step = time.monotonic(), state.step
 
     while state.step < config.train.steps:

@@ -58,7 +58,7 @@ class Watched(dict[str, Any]):
     def __copy__(self) -> "Watched":
         # Who asks a copy asks the original.
         twin = Watched({})
-        twin.update(self)
+        twin.update(self.items())  # pairs: a mapping's keys would be asked for
         twin.asked = self.asked
         return twin
 
