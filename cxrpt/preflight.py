@@ -76,6 +76,10 @@ def prepare(
             f"set engine.micro_batch=0"
         )
     shape = model_shape(config.model, config.data, config.objective, tokenizer.vocab_size)
+    if config.engine.recompute_blocks > shape.depth:
+        raise InputError(
+            f"engine.recompute_blocks={config.engine.recompute_blocks}: the model has {shape.depth} blocks: -1 takes all"
+        )
     maker = ExampleMaker(config.data, config.objective, config.model.patch_size, tokenizer, config.seed)
     of_plan = [source.plan for source in sources]
     data = describe_data(of_plan, config.seed, config.data.mix_slots, config.data.temperature)

@@ -25,6 +25,7 @@ from cxrpt.data.loading.step import StepShape
 from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks
 from cxrpt.dist.engine import DTYPES, Engine
 from cxrpt.dist.world import World, join_world, leave_world
+from cxrpt.dry_run import dry_run, largest_micro_batch
 from cxrpt.errors import InputError
 from cxrpt.machine import raise_open_files
 from cxrpt.model.flops import training_flops
@@ -89,6 +90,9 @@ def _train(
     if checkpoint is None and config.train.init_from:
         fresh = init_model(model, check_init(config.train.init_from, prepared.shape, prepared.tokenizer))
         log.info("weights from %s; new: %s", config.train.init_from, ", ".join(fresh) or "none")
+    model.transformer.recompute(config.engine.recompute_blocks)
+    if config.engine.compile:
+        model.transformer.compile_blocks()
     engine = Engine(model, config.engine, config.optim, prepared.step.micro_batch, prepared.step.accumulation, world)
     window = LossWindow(prepared.shape.scales, [source.name for source in prepared.sources], world.device)
 
@@ -103,6 +107,10 @@ def _train(
     journal = Journal(config.run_dir / "journal.jsonl") if world.is_first else None
     if state.step:
         log.info("resuming after step %d", state.step)
+    weights = loss_weights(config)
+    if config.train.dry_run and state.step < config.train.steps:
+        largest = largest_micro_batch(prepared.sources, prepared.maker, prepared.step.micro_batch)
+        dry_run(engine, largest.to(world.device), weights, config.engine, world)
 
     # Data
     rates = from_first_rank(measure_tokens_per_word(prepared.sources, prepared.maker) if world.is_first else None)
@@ -111,7 +119,6 @@ def _train(
     bad_data = BadData([source.name for source in prepared.sources])
     peak = matmul_flops(world.device, DTYPES[config.engine.precision])
     speed, progress = SpeedMeter(world.device, peak), ProgressLine(config.train.steps)
-    weights = loss_weights(config)
     saver = loader.enter_context(closing(_saver(config, prepared, world, progress)))
     began, first_step = time.monotonic(), state.step
 

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from cxrpt.checkpoint.shards import Piece
 
 
-def pieces_of_rank(model: nn.Module, optimizer: Any, rank: int) -> list[Piece]:
+def pieces_of_rank(model: nn.Module, optimizer: Any, adam: torch.optim.Optimizer, rank: int) -> list[Piece]:
     """What this rank keeps, as views; Adam's state is made where no step has made it yet.
 
     Args:
         model: as DeepSpeed left it.
-        optimizer: DeepSpeed's, or torch's AdamW (ZeRO 0).
+        optimizer: DeepSpeed's; with ZeRO 0 `adam` itself.
+        adam: torch's, which it drives.
         rank: of this process.
     """
-    adam = getattr(optimizer, "optimizer", optimizer)
     pieces = []
     for name, parameter in model.named_parameters():
         shape = tuple(getattr(parameter, "ds_shape", parameter.shape))
