@@ -86,7 +86,7 @@ def _train(
 
     # Resume
     state = _resume(config, prepared, world, engine, window, saved)
-    journal = Journal(config.run_dir / "journal.jsonl") if world.is_first else None
+    journal = loader.enter_context(closing(Journal(config.run_dir / "journal.jsonl"))) if world.is_first else None
     if state.step:
         log.info("resuming after step %d", state.step)
 
