@@ -32,7 +32,7 @@ from typing import Any
 from cxrpt.errors import InputError
 from cxrpt.track.journal import Entry, parse_lines
 from cxrpt.track.results import metric_name, read_evals
-from cxrpt.track.tracking_files import SinkState, load_state, only_one, read_tracking, save_state
+from cxrpt.track.tracking_files import SinkState, load_state, locked, read_tracking, save_state
 from cxrpt.track.trouble import TrackingError, describe
 
 JOURNAL_NAME = "journal.jsonl"
@@ -83,7 +83,7 @@ def sync_once(run_dir: Path, look: bool = True) -> int:
         TrackingError: the server did not take it; nothing is lost.
     """
     settings = read_tracking(run_dir)
-    with _tracking_errors(), only_one(run_dir):
+    with _tracking_errors(), locked(run_dir / ".tracking.lock"):  # a sink and a `--sync` at once would send twice
         client = _client(settings["uri"], to_write=True)
         state = load_state(run_dir, settings)
         if not (look and state.run_id and _is_gone(client, state.run_id)):
@@ -130,6 +130,8 @@ def _client(uri: str, to_write: bool = False) -> Any:
         ("MLFLOW_HTTP_REQUEST_TIMEOUT", "20"),
         ("MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER", "false"),
         ("GIT_PYTHON_REFRESH", "quiet"),
+        # A connection that is kept writes into a file that was removed, without an error.
+        *([("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")] if uri.startswith("sqlite:") else []),
     ):
         os.environ.setdefault(name, value)
     import mlflow
@@ -139,12 +141,32 @@ def _client(uri: str, to_write: bool = False) -> Any:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///").split("?")[0])
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_database(path)
         if to_write:
             # MLflow tries for minutes to open a file that is locked, full or no database.
             with closing(sqlite3.connect(path, timeout=5.0, isolation_level=None)) as store:
                 store.execute("BEGIN IMMEDIATE")
     return mlflow.MlflowClient(tracking_uri=uri)
+
+
+def _make_database(path: Path) -> None:
+    """Make MLflow's tables beside the file and move them there: half of them, as a full disk or a kill leaves, is for ever."""
+    import mlflow
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size:
+        return
+    draft = path.with_name(f".{path.name}.new")
+    with locked(path.with_name(f".{path.name}.lock")):  # runs beside each other share a file
+        if path.exists() and path.stat().st_size:
+            return
+        try:
+            for left in (draft, draft.with_name(f"{draft.name}-journal")):
+                left.unlink(missing_ok=True)
+            mlflow.MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments()
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -99,9 +99,9 @@ def save_state(run_dir: Path, state: SinkState) -> None:
 
 
 @contextmanager
-def only_one(run_dir: Path) -> Iterator[None]:
-    """A sink and a `--sync` at once would send the same lines twice."""
-    with (run_dir / ".tracking.lock").open("w") as file:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, which is made if need be and stays."""
+    with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
