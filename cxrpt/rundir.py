@@ -10,7 +10,7 @@ import cxrpt
 from cxrpt.config import RunConfig, to_yaml
 from cxrpt.data.storage.remote import redact
 from cxrpt.errors import InputError
-from cxrpt.track.sink import write_tracking
+from cxrpt.track.tracking_files import write_tracking
 
 _PACKAGES = ("torch", "deepspeed", "numpy", "webdataset", "sentencepiece", "opencv-python-headless")
 

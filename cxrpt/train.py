@@ -67,8 +67,8 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False, l
         prepared = prepare(config, world.rank, world.size, world.local_size, saved, accept_data_change)
         if len(set(gather_objects(prepared.plan.fingerprint()))) > 1:
             raise InputError("ranks read different manifests: wait until the shards are whole on all nodes, and start again")
-        with ExitStack() as loader:
-            code = _train(config, prepared, world, stop, saved, checkpoint, loader)
+        with ExitStack() as open_parts:
+            code = _train(config, prepared, world, stop, saved, checkpoint, open_parts)
         del lease
         return code
     finally:
@@ -82,7 +82,7 @@ def _train(
     stop: StopFlag,
     saved: RunState | None,
     checkpoint: Path | None,
-    loader: ExitStack,
+    open_parts: ExitStack,
 ) -> int:
     # Model
     torch.manual_seed(config.seed)
@@ -104,7 +104,7 @@ def _train(
     if checkpoint is not None:
         engine.load(ShardReader(checkpoint), state.engine)
         window.load(state.window_of(world.rank, world.size))
-    journal = Journal(config.run_dir / "journal.jsonl") if world.is_first else None
+    journal = open_parts.enter_context(closing(Journal(config.run_dir / "journal.jsonl"))) if world.is_first else None
     if state.step:
         log.info("resuming after step %d", state.step)
     weights = loss_weights(config)
@@ -115,11 +115,11 @@ def _train(
     # Data
     rates = from_first_rank(measure_tokens_per_word(prepared.sources, prepared.maker) if world.is_first else None)
     dataset, pin = prepared.micro_batches(state.slot, rates), world.device.type == "cuda"
-    stream = loader.enter_context(closing(micro_batches(dataset, config.data.workers, config.data.prefetch, pin)))
+    stream = open_parts.enter_context(closing(micro_batches(dataset, config.data.workers, config.data.prefetch, pin)))
     bad_data = BadData([source.name for source in prepared.sources])
     peak = matmul_flops(world.device, DTYPES[config.engine.precision])
     speed, progress = SpeedMeter(world.device, peak), ProgressLine(config.train.steps)
-    saver = loader.enter_context(closing(_saver(config, prepared, world, progress)))
+    saver = open_parts.enter_context(closing(_saver(config, prepared, world, progress)))
     began, first_step = time.monotonic(), state.step
 
     while state.step < config.train.steps:

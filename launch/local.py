@@ -28,7 +28,7 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, l
     from cxrpt.dist.world import local_environment
     from cxrpt.preflight import check_launch
     from cxrpt.rundir import write_run_files
-    from cxrpt.track.sink import start_sink
+    from cxrpt.track.sink import end_sink, start_sink
 
     prepared = check_launch(config, ranks, accept_data_change, last_good)
     write_run_files(config, prepared.plan.fingerprint())
@@ -53,9 +53,8 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, l
             os.close(ours)
             for process in processes:
                 process.wait()
-    if sink is not None and sink.stdin is not None:
-        sink.stdin.close()
-        sink.wait()
+    if sink is not None:
+        end_sink(sink, config.run_dir)
     return code
 
 

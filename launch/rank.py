@@ -39,11 +39,13 @@ def main() -> int:
     )
     logging.getLogger("cxrpt").setLevel(logging.INFO)
     logging.captureWarnings(True)
-    # A run that waits for a file system would look as if it hung.
+    logging.raiseExceptions = False  # a log on a full disk is no reason to print a traceback at every line
+    # A run that waits for a file system would look as if it hung; one whose journal waits must be told of too.
     waits = logging.StreamHandler()
     waits.setFormatter(logging.Formatter("cxrpt: %(message)s"))
     waits.setLevel(logging.WARNING)
-    logging.getLogger("cxrpt.data.storage.open_shards").addHandler(waits)
+    for name in ("cxrpt.data.storage.open_shards", "cxrpt.track.journal"):
+        logging.getLogger(name).addHandler(waits)
     from cxrpt.checkpoint.saver import SaveError
     from cxrpt.dist.collectives import lost_another_rank
     from cxrpt.train import train
