@@ -98,7 +98,9 @@ def _empty_model(folder: Path) -> tuple[PretrainModel, dict[str, Any]]:
     try:
         about = json.loads((folder / MODEL).read_text())
         if (written := about.get("format", FORMAT)) != FORMAT:
-            raise InputError(f"{folder / MODEL} has format {written!r}, this version reads {FORMAT}: use the version that wrote it")
+            raise InputError(
+                f"{folder / MODEL} has format {written!r}, this version reads {FORMAT}: use the version that wrote it"
+            )
         shape = Shape(**(about["shape"] | {"scales": tuple(about["shape"]["scales"])}))
         assert isinstance(about["step"], int) and isinstance(about["tokenizer"], str), "fields of another type"
         about["sections"] = [str(title) for title in about["sections"]]
