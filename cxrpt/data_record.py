@@ -3,8 +3,8 @@
     {"contents": {"75d403c5cedd9dfa all": {"institution": "north", "pairs": 87, ..., "settings": {...}, "build": {...}}},
      "tokenizer": {"fingerprint": "3e11a92c233e2cc4", "num_texts": 180, "min_patients": 3, ...}}
 
-A content is named by the fingerprint that the plan gives it (`Content.fingerprint`), the one under which checkpoints remember what
-they were trained on. What an earlier start of the run saw stays.
+A content is named by the fingerprint that the plan gives it (`Content.fingerprint`), under which checkpoints remember what they
+were trained on. What an earlier start of the run saw stays.
 """
 
 import json

@@ -27,8 +27,8 @@ from cxrpt.eval.features import batches_of, image_vectors, mean_states, pooled_i
 from cxrpt.eval.samples import plain_example, tokens_of
 
 Image = np.ndarray | bytes | str | os.PathLike[str]
-"""A picture, bright where it is dense and windowed as for a viewer: (H, W) uint8, (H, W) uint16 over the whole range, or a PNG or
-JPEG file as its bytes or its path."""
+"""A picture, bright where it is dense and windowed as for a viewer: (H, W) uint8, (H, W) uint16 over the whole range, or a PNG
+or JPEG file as its bytes or its path."""
 
 _BLACK = 16
 """Of 256. A 16-bit picture that stays below it has 12 bits at most, which nobody scaled."""
@@ -167,7 +167,7 @@ def _square(image: Image, number: int, size: int) -> np.ndarray:
     if isinstance(image, np.ndarray):
         if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16) or not image.size:
             raise InputError(
-                f"image {number} is an array of {image.dtype} {image.shape}: hand over rows x columns of uint8 or uint16, one channel"
+                f"image {number} is an array of {image.dtype} {image.shape}: hand over one channel of uint8 or uint16, as (H, W)"
             )
         deep = image.dtype == np.uint16
         square = fit_square((image >> 8).astype(np.uint8) if deep else image, size)

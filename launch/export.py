@@ -20,7 +20,7 @@ def export(
 
     Example: cxrpt export runs/demo --out demo-model
     """
-    from cxrpt.checkpoint.package import package_run
+    from cxrpt.checkpoint.write_package import write_package
 
-    step = package_run(run, out, step, dtype)
+    step = write_package(run, out, step, dtype)
     typer.echo(f"step {step}: {out}")

@@ -6,8 +6,8 @@ model.json            what the other two mean:
 
     format      FORMAT; it changes when the same pixels or the same text would give the model other input
     step        optimizer steps that the weights were trained for
-    shape       the fields of `cxrpt.model.pretrain.Shape`, on which the shapes of the weights depend; `image_size` is the side of
-                the square that a picture is fitted to, `max_text_tokens` where a text is cut
+    shape       the fields of `cxrpt.model.pretrain.Shape`, on which the shapes of the weights depend; `image_size` is the
+                side of the square that a picture is fitted to, `max_text_tokens` where a text is cut
     sections    titles of the report sections that were trained on, in this order, joined by a line break; a report that
                 has none of them was used whole
     tokenizer   fingerprint of tokenizer.model: the first 16 hexadecimal digits of its sha256

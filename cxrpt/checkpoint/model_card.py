@@ -16,6 +16,12 @@ UNKNOWN = "not recorded"
 _KINDS = {"hospital": "a hospital's export", "table": "a table of pictures", "nih14": "NIH ChestX-ray14", "openi": "OpenI",
           "mimic-cxr": "MIMIC-CXR"}  # fmt: skip
 _USES = {"all": "everything", "pairs": "pairs", "images": "pictures", "texts": "reports"}
+_METHOD = (
+    "Of headers and tables only age (90 and above as one), sex, view, labels, the picture's size and days since the patient's "
+    "first study are kept, and ids as keyed hashes. Pictures are encoded afresh, and left out where burned-in text was tagged or "
+    "found. In reports names, ids, dates, places and numbers that headers and tables give for the study, or that a pattern knows, "
+    "are replaced by `___`. The method and what it misses: `docs/deidentification.md` of that version."
+)
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,8 @@ def _use(facts: CardFacts) -> list[str]:
         'model.embed_pairs(["chest.png"], ["No effusion."])',
         "```",
         "",
-        "Pictures as `cxrpt prep` makes them: upright, windowed, bright where dense; the model sees their middle square. Text as "
-        f"the sections above, joined by a line break, with `___` where something was removed. {compared}",
+        "Pictures as `cxrpt prep` makes them: upright, windowed, bright where dense; the model sees their middle square. "
+        f"Text as the sections above, joined by a line break, with `___` where something was removed. {compared}",
     ]
 
 
@@ -121,13 +127,13 @@ def _data(facts: CardFacts) -> list[str]:
         )
         for one in sources
     ]  # fmt: skip
-    names = ("source", "made from", "used", "pairs", "pictures", "reports", "samples of that use", "seen", "passes", "bad")
+    columns = ("source", "made from", "used", "pairs", "pictures", "reports", "samples of that use", "seen", "passes", "bad")
     lines = [
         *heading,
-        *_table(names, rows),
+        *_table(columns, rows),
         "",
-        "Pairs, pictures without and reports without the other are those of the training split; *seen* counts the samples drawn up "
-        f"to step {facts.step:,}, *bad* those that could not be read and were replaced by another of the source.",
+        "Pairs, pictures alone and reports alone are those of the training split; *seen* counts the samples drawn up to step "
+        f"{facts.step:,}, *bad* those of them that could not be read and were replaced by another of the source.",
     ]
     lines += [""] + [f"- {line}" for line in (*_mixes(facts.provenance), *map(_patients, sources), *map(_files, sources))]
     changed = [one.name for one in sources if len(one.contents) > 1]
@@ -152,7 +158,7 @@ def _use_of(source: SourceSeen) -> str:
 def _made_from(source: SourceSeen) -> str:
     if source.record is None:
         return UNKNOWN
-    kind = source.record.settings.get("source")
+    kind = str(source.record.settings.get("source"))
     code = source.record.institution
     return (_KINDS.get(kind, "") or UNKNOWN) + (f", code {_plain(code)}" if code != source.name else "")
 
@@ -189,13 +195,7 @@ def _deidentification(facts: CardFacts) -> list[str]:
     of_others = [one.name for one in sources if not any(one.name in names for names in built.values())]
     lines = ["## De-identification", ""]
     for version, names in built.items():
-        lines.append(
-            f"- {_listed(names)}: shards made by `cxrpt prep` {_plain(version)}, as their manifests say. Of headers and tables only "
-            "age (90 and above as one), sex, view, labels and days since the patient's first study are kept, and ids as keyed hashes; "
-            "pictures are encoded afresh, and left out where burned-in text was tagged or found; names, ids, dates, places and "
-            "numbers in reports are replaced by `___`, by what headers and tables say of the study and by patterns. The method and "
-            "what it misses: `docs/deidentification.md` of that version."
-        )
+        lines.append(f"- {_listed(names)}: shards made by `cxrpt prep` {_plain(version)}, as their manifests say. {_METHOD}")
     if of_others:
         lines.append(f"- {_listed(of_others)}: {UNKNOWN}; their manifests do not say what made the shards.")
     if not sources:
@@ -203,8 +203,8 @@ def _deidentification(facts: CardFacts) -> list[str]:
     made = facts.tokenizer_made
     if made:
         lines.append(
-            f"- The tokenizer was trained on {made['num_texts']:,} training reports of {_listed(made['institutions'])}; words that fewer "
-            f"than {made['min_patients']} patients share were left out of them."
+            f"- The tokenizer was trained on {made['num_texts']:,} training reports of {_listed(made['institutions'])}; words "
+            f"that fewer than {made['min_patients']} patients share were left out of them."
         )
     else:
         lines.append(f"- Which reports the tokenizer was trained on: {UNKNOWN}.")
@@ -220,8 +220,10 @@ def _training(facts: CardFacts) -> list[str]:
         kept = (("global batch", "global_batch"), ("precision", "precision"), ("ZeRO stage", "zero_stage"), ("ranks", "ranks"))
         told = ", ".join(f"{name} {frozen[key]}" for name, key in kept if key in frozen)
         seen = sum(one.seen for one in provenance.sources)
-        lines.append(f"{facts.step:,} steps, {seen:,} samples{f'; {told}' if told else ''}; {provenance.skipped_steps} steps skipped "
-                     "for a loss or gradient that was not finite.")  # fmt: skip
+        lines.append(
+            f"{facts.step:,} steps, {seen:,} samples{f'; {told}' if told else ''}; steps skipped for a loss or gradient that "
+            f"was not finite: {provenance.skipped_steps}."
+        )
         if provenance.losses:
             losses = ", ".join(f"{name.removeprefix('loss/')} {value:.3f}" for name, value in sorted(provenance.losses.items()))
             lines += ["", f"Training losses at step {provenance.losses_at:,} (means since the step logged before): {losses}."]
@@ -266,8 +268,8 @@ def _evaluation(facts: CardFacts) -> list[str]:
 def _limits(facts: CardFacts) -> list[str]:
     lines = [
         "No score was measured on an institution that is not among the sources, nor by age, sex, view or device.",
-        "Whether the model repeats texts of its training reports was not measured. Whoever shares the weights should treat them as "
-        "they would the de-identified reports.",
+        "Whether the model repeats texts of its training reports was not measured: handle the weights with the care that the "
+        "de-identified reports ask for.",
         "A patient of two institutions has two pseudonyms, so may be trained on in one and tested on in the other.",
         "The language of the reports is not recorded; the model knows only that of its sources.",
         "`embed_pairs` was not scored by any task.",
