@@ -31,7 +31,7 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, l
     from cxrpt.track.sink import end_sink, start_sink
 
     prepared = check_launch(config, ranks, accept_data_change, last_good)
-    write_run_files(config, prepared.plan.fingerprint())
+    write_run_files(config, prepared.plan.fingerprint(), prepared.sources)
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or max(1, (os.cpu_count() or 1) // ranks)
     sink = start_sink(config.run_dir) if config.track.uri != "none" else None
     # A stop signal waits until the ranks can take it: they inherit the mask and lift it when their handlers stand.
