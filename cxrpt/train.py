@@ -1,7 +1,6 @@
 """The training loop of one rank."""
 
 import logging
-import math
 import time
 from contextlib import ExitStack, closing
 from itertools import islice
@@ -27,9 +26,11 @@ from cxrpt.data.batch import Batch
 from cxrpt.data.loading.lengths import measure_tokens_per_word
 from cxrpt.data.loading.micro_batches import micro_batches
 from cxrpt.data.loading.step import StepShape
+from cxrpt.data.loading.to_device import on_device
+from cxrpt.data.storage.step_samples import samples_of_step
 from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks, wait_for_all
 from cxrpt.dist.engine import Engine
-from cxrpt.dist.world import World, join_world, leave_world
+from cxrpt.dist.world import World, fit_timeouts, join_world, leave_world
 from cxrpt.errors import InputError
 from cxrpt.machine import raise_open_files
 from cxrpt.model.flops import training_flops
@@ -41,6 +42,10 @@ from cxrpt.track.journal import Journal
 from cxrpt.track.losses import LossWindow, step_loss
 from cxrpt.track.metrics import SpeedMeter, matmul_flops
 from cxrpt.track.progress import ProgressLine
+from cxrpt.track.spans import Spans
+from cxrpt.track.spikes import SpikeWatch, spike_line, write_spikes
+from cxrpt.track.trace import Trace
+from cxrpt.watchdog import watch
 
 DONE, RESUME_LATER = 0, 75
 """Exit codes: the run is done; it stopped after a save and is to be started again."""
@@ -60,15 +65,18 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False) -
         RuntimeError: the loss was not finite for too long; a loader worker was killed.
     """
     raise_open_files()
-    world = join_world(config.engine.device)
+    world = join_world(config.engine.device, config.engine.hang_timeout_s)
+    spans = Spans(world.device)
     try:
-        lease = take_lease(config.run_dir) if world.is_first else None
-        saved = _last_saved(config, world)
-        prepared = prepare(config, world.rank, world.size, world.local_size, saved, accept_data_change)
-        if len(set(gather_objects(prepared.plan.fingerprint()))) > 1:
-            raise InputError("ranks read different manifests: wait until the shards are whole on all nodes, and start again")
-        with ExitStack() as loader:
-            code = _train(config, prepared, world, stop, saved, loader)
+        with watch(config.run_dir, world.rank, world.size, config.engine.hang_timeout_s, spans), ExitStack() as loader:
+            lease = take_lease(config.run_dir) if world.is_first else None
+            saved = _last_saved(config, world)
+            prepared = prepare(config, world.rank, world.size, world.local_size, saved, accept_data_change)
+            if len(set(gather_objects(prepared.plan.fingerprint()))) > 1:
+                raise InputError(
+                    "ranks read different manifests: wait until the shards are whole on all nodes, and start again"
+                )
+            code = _train(config, prepared, world, stop, saved, loader, spans)
         del lease
         return code
     finally:
@@ -76,16 +84,25 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False) -
 
 
 def _train(
-    config: RunConfig, prepared: Prepared, world: World, stop: StopFlag, saved: RunState | None, loader: ExitStack
+    config: RunConfig,
+    prepared: Prepared,
+    world: World,
+    stop: StopFlag,
+    saved: RunState | None,
+    loader: ExitStack,
+    spans: Spans,
 ) -> int:
     # Model
     torch.manual_seed(config.seed)
     model = PretrainModel(prepared.shape, len(prepared.sources), gather_rows_of_ranks)
     engine = Engine(model, config.engine, config.optim, prepared.step.micro_batch, prepared.step.accumulation, world)
+    fit_timeouts(config.engine.hang_timeout_s)
+    spikes = SpikeWatch(prepared.shape.scales, config.train.spike_threshold)
     window = LossWindow(prepared.shape.scales, [source.name for source in prepared.sources], world.device)
 
     # Resume
     state = _resume(config, prepared, world, engine, window, saved)
+    spikes.load(state.spikes)
     journal = Journal(config.run_dir / "journal.jsonl") if world.is_first else None
     if state.step:
         log.info("resuming after step %d", state.step)
@@ -93,35 +110,48 @@ def _train(
     # Data
     rates = from_first_rank(measure_tokens_per_word(prepared.sources, prepared.maker) if world.is_first else None)
     dataset, pin = prepared.micro_batches(state.slot, rates), world.device.type == "cuda"
-    stream = loader.enter_context(closing(micro_batches(dataset, config.data.workers, config.data.prefetch, pin)))
+    from_workers = loader.enter_context(closing(micro_batches(dataset, config.data.workers, config.data.prefetch, pin)))
+    stream = loader.enter_context(closing(on_device(from_workers, world.device)))
     bad_data = BadData([source.name for source in prepared.sources])
     peak = matmul_flops(world.device, torch.bfloat16 if config.engine.precision == "bf16" else torch.float32)
     speed, progress = SpeedMeter(world.device, peak), ProgressLine(config.train.steps)
+    trace = Trace(config.train, config.run_dir, world.rank, world.device, spans)
+    loader.callback(trace.end)
     weights = loss_weights(config)
     began, first_step = time.monotonic(), state.step
 
+    spans.begin(state.step + 1)
     while state.step < config.train.steps:
+        trace.before_step(state.step + 1)
         # One step's micro-batches, and what the ranks must know of each other's
         wait_from = time.perf_counter()
-        batches = list(islice(stream, prepared.step.accumulation))
+        with spans("data"):
+            batches = list(islice(stream, prepared.step.accumulation))
         waited = time.perf_counter() - wait_from
         bad_data.see(batches)
-        totals = _agree(batches, stop.raised, list(weights), prepared.step, world)
+        with spans("agree"):
+            totals = _agree(batches, stop.raised, list(weights), prepared.step, world)
         if totals["stop"]:
-            _save(config, prepared, world, engine, state, window)
+            with spans("save"):
+                _save(config, prepared, world, engine, state, window, spikes)
             return RESUME_LATER
 
         # Forward, backward, update
         lr = learning_rate(state.step + 1, config.train.steps, config.optim)
-        grad_norm = 0.0
+        skipped = False
         for batch in batches:
-            losses = engine.forward(batch.to(world.device))
-            engine.backward(step_loss(losses, totals, weights))
-            grad_norm = engine.step(lr)
+            with spans("forward"):
+                losses = engine.forward(batch)
+            with spans("backward"):
+                engine.backward(step_loss(losses, totals, weights))
+            with spans("optimizer"):
+                skipped = engine.step(lr)
             window.add(losses)
+            spikes.add(losses)
         state.step += 1
+        spikes.end_step(state.step, state.slot, totals)
         state.slot += prepared.step.slots
-        _count(config, prepared, state, totals, grad_norm)
+        _count(config, prepared, state, totals, skipped)
         problem = _tell_bad(config, prepared, world, state, totals, bad_data, progress)
         flops = sum(training_flops(batch, prepared.shape) for batch in batches)
         speed.add(sum(b.num_samples for b in batches), sum(b.num_tokens for b in batches), flops, waited, totals["imbalance"])
@@ -129,13 +159,17 @@ def _train(
         # Log, save
         last = state.step == config.train.steps or problem is not None
         if state.step % config.train.log_every == 0 or state.step == 1 or last:
-            metrics = window.means() | speed.rates() | _bookkeeping(prepared, state, lr, grad_norm)
-            if journal is not None:
-                journal.write(state.step, metrics)
-                left = (time.monotonic() - began) / (state.step - first_step) * (config.train.steps - state.step)
-                progress.show(state.step, metrics, left)
+            with spans("log"):
+                metrics = window.means() | speed.rates() | spans.rates() | _bookkeeping(prepared, state, lr, engine.grad_norm())
+                metrics |= _tell_spikes(config, prepared, world, spikes, journal, progress)
+                if journal is not None:
+                    journal.write(state.step, metrics)
+                    left = (time.monotonic() - began) / (state.step - first_step) * (config.train.steps - state.step)
+                    progress.show(state.step, metrics, left)
         if state.step % config.train.checkpoint_every == 0 or last:
-            _save(config, prepared, world, engine, state, window)
+            with spans("save"):
+                _save(config, prepared, world, engine, state, window, spikes)
+        spans.end_step()
         if problem is not None:
             raise InputError(problem)
     return DONE
@@ -165,10 +199,11 @@ def _agree(batches: list[Batch], stop: bool, objectives: list[str], shape: StepS
     of_ranks = torch.zeros(2, world.size, dtype=torch.float64)
     of_ranks[0, world.rank] = sum(batch.num_tokens for batch in batches)
     of_ranks[1, world.rank] = batches[0].exchange
+    # On the CPU, also where a GPU computes: what hosts agree on does not wait for it.
     values = torch.cat([torch.tensor(list(mine.values()), dtype=torch.float64), of_ranks.flatten()])
-    sums = sum_over_ranks(values.to(world.device)).cpu()
-    tokens, exchanges = sums[len(mine) :].view(2, world.size)
-    if not (exchanges.view(-1, shape.group) == exchanges[:: shape.group, None]).all():
+    sums = sum_over_ranks(values).numpy()
+    tokens, exchanges = sums[len(mine) :].reshape(2, world.size)
+    if not (exchanges.reshape(-1, shape.group) == exchanges[:: shape.group, None]).all():
         raise RuntimeError(
             "ranks disagree on who takes which sample, as their nodes have different shard indexes: run `cxrpt verify` on "
             "the sources of each, or set data.balance=false"
@@ -177,12 +212,11 @@ def _agree(batches: list[Batch], stop: bool, objectives: list[str], shape: StepS
     return dict(zip(mine, sums[: len(mine)].tolist(), strict=True)) | {"imbalance": imbalance}
 
 
-def _count(config: RunConfig, prepared: Prepared, state: RunState, totals: dict[str, float], grad_norm: float) -> None:
+def _count(config: RunConfig, prepared: Prepared, state: RunState, totals: dict[str, float], skipped: bool) -> None:
     """Take the step into the books; raise RuntimeError above the limit of skipped steps."""
     for number, source in enumerate(prepared.sources):
         for books, what in ((state.samples_by_source, "samples"), (state.bad_by_source, "bad")):
             books[source.name] = books.get(source.name, 0) + int(totals[f"{what} {number}"])
-    skipped = not math.isfinite(grad_norm)
     state.skipped_in_row = state.skipped_in_row + 1 if skipped else 0
     state.skipped_total += skipped
     if state.skipped_in_row > config.engine.max_skipped_steps:
@@ -215,6 +249,22 @@ def _tell_bad(
         if world.is_first:
             progress.say(replaced_line(*about))
     return None
+
+
+def _tell_spikes(
+    config: RunConfig, prepared: Prepared, world: World, spikes: SpikeWatch, journal: Journal | None, progress: ProgressLine
+) -> dict[str, float]:
+    """Write the new loss spikes down, on rank 0, and say so now and then."""
+    before = spikes.total
+    found = spikes.look()
+    if found and journal is not None:
+        write_spikes(
+            config.run_dir, journal.attempt, found,
+            lambda slot: samples_of_step(prepared.plan, prepared.sources, prepared.step.slots, slot),
+        )  # fmt: skip
+        if worth_a_line(before, spikes.total):
+            progress.say(spike_line(found[-1], config.run_dir))
+    return {"train/loss_spikes": float(spikes.total)}
 
 
 def _bookkeeping(prepared: Prepared, state: RunState, lr: float, grad_norm: float) -> dict[str, float]:
@@ -260,7 +310,15 @@ def _resume(
     return state
 
 
-def _save(config: RunConfig, prepared: Prepared, world: World, engine: Engine, state: RunState, window: LossWindow) -> None:
+def _save(
+    config: RunConfig,
+    prepared: Prepared,
+    world: World,
+    engine: Engine,
+    state: RunState,
+    window: LossWindow,
+    spikes: SpikeWatch,
+) -> None:
     """Save and commit the state after `state.step`, unless that is already there."""
     if from_first_rank(state.step in committed_steps(config.run_dir) or state.step == 0):
         return
@@ -268,7 +326,7 @@ def _save(config: RunConfig, prepared: Prepared, world: World, engine: Engine, s
         begin_save(config.run_dir, state.step)
     wait_for_all()
     folder = step_folder(config.run_dir, state.step)
-    state.windows = gather_objects(window.state())
+    state.windows, state.spikes = gather_objects(window.state()), spikes.state()
     engine.save(folder)
     if world.is_first:
         state.write(folder)

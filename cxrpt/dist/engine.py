@@ -80,6 +80,7 @@ class Engine:
                 config=deepspeed_json(engine, optim, micro_batch, accumulation, world.size),
             )
         log.info("DeepSpeed: %s", " | ".join(said.getvalue().splitlines()))
+        self._norm: Tensor | float | None = None
         # DeepSpeed divides by accumulation and averages over ranks; our losses are already means over the global batch.
         self._undo_division = float(accumulation * world.size)
 
@@ -95,11 +96,15 @@ class Engine:
         """Add the gradient of `loss`: over ranks and micro-batches of a step they sum, nothing is divided."""
         self._engine.backward(loss * self._undo_division)
 
-    def step(self, lr: float) -> float:
+    def step(self, lr: float) -> bool:
         """Clip and update, at the end of a step's last micro-batch, or do nothing before it.
 
+        On a GPU, DeepSpeed itself waits here for the gradient, before it launches the update: ZeRO 1 and 2 in bf16 fetch
+        whether a gradient overflowed and whether the norm is finite, other settings the latter. Skipping needs it; we add
+        nothing, so that the update and the next forward are launched without a wait.
+
         Returns:
-            The gradient's norm before clipping; not finite if the update was skipped.
+            Whether the update was skipped, as the gradient is not finite.
 
         Raises:
             RuntimeError: a gradient that is not finite where DeepSpeed would apply it (ZeRO 0 in fp32).
@@ -108,17 +113,25 @@ class Engine:
             group["lr"] = lr
         if not self._engine.is_gradient_accumulation_boundary():
             self._engine.step()
-            return 0.0
+            return False
         if self._plain:
             gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-            norm = float(torch.nn.utils.get_total_norm(gradients))
-            if not math.isfinite(norm):
+            self._norm = float(torch.nn.utils.get_total_norm(gradients))
+            if not math.isfinite(self._norm):
                 raise RuntimeError("a gradient is not finite; ZeRO stage 0 in fp32 cannot skip the step: use stage 1")
             self._engine.step()
-            return norm
-        skipped = self._engine.skipped_steps
+            return False
+        skipped_before = self._engine.skipped_steps
         self._engine.step()
-        return float("nan") if self._engine.skipped_steps > skipped else float(self._engine.get_global_grad_norm() or 0.0)
+        self._norm = self._engine.get_global_grad_norm()
+        skipped = self._engine.skipped_steps > skipped_before
+        if skipped:
+            self._norm = float("nan")
+        return skipped
+
+    def grad_norm(self) -> float:
+        """The norm of the last update's gradient before clipping; not finite if it was skipped. Waits for the GPU."""
+        return float(self._norm or 0.0)
 
     def weights(self) -> dict[str, Tensor]:
         """The model's weights by name, as the forward pass uses them, on the CPU."""
