@@ -15,6 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cxrpt.errors import InputError
 
+STOP_SIGNAL_NAMES = ("TERM", "INT", "USR1", "USR2", "HUP", "ALRM", "XCPU")
+"""Signals that may ask a run to stop; SIGQUIT writes stacks."""
+
 
 @dataclass
 class SourceConfig:
@@ -148,6 +151,9 @@ class EngineConfig:
     """Compile the blocks (torch.compile) around attention, for any number of rows. COMPILE_FINDINGS"""
     max_skipped_steps: int = 20
     """Steps in a row with a non-finite loss or gradient after which the run stops."""
+    hang_timeout_s: float = 900.0
+    """A run in which no part of a step ends for so long ends with the stacks of all ranks and the name of the one that hangs;
+    starting, the first step and a save may take four times as long. 0 waits for ever."""
 
 
 @dataclass
@@ -170,6 +176,14 @@ class TrainConfig:
     """Newest checkpoints that are kept; 0 keeps all."""
     keep_every: int = 0
     """Steps whose multiples are kept for good; 0 keeps none beyond the newest."""
+    stop_signals: list[str] = field(default_factory=lambda: ["TERM", "INT", "USR1", "USR2"])
+    """Signals upon which the run saves and ends with code 75; a second INT ends it at once, without a save."""
+    spike_threshold: float = 10.0
+    """A step whose loss is so many deviations above the median of the 64 before it is told, with its samples; 0 tells none."""
+    trace_from_step: int = 10
+    """First step of a trace."""
+    trace_steps: int = 0
+    """Steps that ranks 0 to 7 record as a Chrome trace, RUN/traces/*.json: a few, as each takes megabytes; 0 records none."""
 
 
 @dataclass
@@ -409,7 +423,22 @@ def check_config(config: RunConfig) -> None:
     _require(engine.device in ("auto", "cpu", "cuda"), "engine.device", engine.device, "must be auto, cpu or cuda")
     _require(engine.micro_batch >= 0, "engine.micro_batch", engine.micro_batch, "must be 0 or more")
     _require(train.max_failed_saves >= 0, "train.max_failed_saves", train.max_failed_saves, "must be 0 or more")
-    for key in ("steps", "log_every", "checkpoint_every"):
+    _require(
+        0 <= engine.hang_timeout_s < float("inf"), "engine.hang_timeout_s", engine.hang_timeout_s, "must be 0 (off) or more"
+    )
+    for name in train.stop_signals:
+        known = difflib.get_close_matches(name.upper().removeprefix("SIG"), STOP_SIGNAL_NAMES, 1, 0.0)
+        _require(
+            name.removeprefix("SIG") in STOP_SIGNAL_NAMES,
+            "train.stop_signals",
+            name,
+            f"is no such signal: the closest is {known[0]!r}",
+        )
+    _require(
+        0 <= train.spike_threshold < float("inf"), "train.spike_threshold", train.spike_threshold, "must be 0 (off) or more"
+    )
+    _require(train.trace_steps >= 0, "train.trace_steps", train.trace_steps, "must be 0 (off) or more")
+    for key in ("steps", "log_every", "checkpoint_every", "trace_from_step"):
         _require(getattr(train, key) > 0, f"train.{key}", getattr(train, key), "must be above 0")
     optim = config.optim
     _require(optim.schedule in ("cosine", "constant"), "optim.schedule", optim.schedule, "must be cosine or constant")

@@ -1,7 +1,6 @@
 """The training loop of one rank."""
 
 import logging
-import math
 import time
 from contextlib import ExitStack, closing
 from itertools import islice
@@ -22,9 +21,11 @@ from cxrpt.data.batch import Batch
 from cxrpt.data.loading.lengths import measure_tokens_per_word
 from cxrpt.data.loading.micro_batches import micro_batches
 from cxrpt.data.loading.step import StepShape
+from cxrpt.data.loading.to_device import on_device
+from cxrpt.data.storage.step_samples import samples_of_step
 from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks
 from cxrpt.dist.engine import DTYPES, Engine
-from cxrpt.dist.world import World, join_world, leave_world
+from cxrpt.dist.world import World, fit_timeouts, join_world, leave_world
 from cxrpt.dry_run import dry_run, largest_micro_batch
 from cxrpt.errors import InputError
 from cxrpt.machine import raise_open_files
@@ -37,6 +38,10 @@ from cxrpt.track.journal import Journal
 from cxrpt.track.losses import LossWindow, step_loss
 from cxrpt.track.metrics import SpeedMeter, matmul_flops
 from cxrpt.track.progress import ProgressLine
+from cxrpt.track.spans import Spans
+from cxrpt.track.spikes import SpikeWatch, spike_line, write_spikes
+from cxrpt.track.trace import Trace
+from cxrpt.watchdog import watch
 
 DONE, RESUME_LATER = 0, 75
 """Exit codes: the run is done; it stopped after a save and is to be started again."""
@@ -57,18 +62,21 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False, l
         RuntimeError: the loss was not finite for too long; a loader worker was killed.
     """
     raise_open_files()
-    world = join_world(config.engine.device)
+    world = join_world(config.engine.device, config.engine.hang_timeout_s)
+    spans = Spans(world.device)
     try:
-        lease = take_lease(config.run_dir) if world.is_first else None
-        if world.is_first:
-            remove_uncommitted(config.run_dir)
-        checkpoint = choose_checkpoint(config.run_dir, world.rank, world.size, last_good)
-        saved = RunState.read(checkpoint) if checkpoint else None
-        prepared = prepare(config, world.rank, world.size, world.local_size, saved, accept_data_change)
-        if len(set(gather_objects(prepared.plan.fingerprint()))) > 1:
-            raise InputError("ranks read different manifests: wait until the shards are whole on all nodes, and start again")
-        with ExitStack() as open_parts:
-            code = _train(config, prepared, world, stop, saved, checkpoint, open_parts)
+        with watch(config.run_dir, world.rank, world.size, config.engine.hang_timeout_s, spans), ExitStack() as open_parts:
+            lease = take_lease(config.run_dir) if world.is_first else None
+            if world.is_first:
+                remove_uncommitted(config.run_dir)
+            checkpoint = choose_checkpoint(config.run_dir, world.rank, world.size, last_good)
+            saved = RunState.read(checkpoint) if checkpoint else None
+            prepared = prepare(config, world.rank, world.size, world.local_size, saved, accept_data_change)
+            if len(set(gather_objects(prepared.plan.fingerprint()))) > 1:
+                raise InputError(
+                    "ranks read different manifests: wait until the shards are whole on all nodes, and start again"
+                )
+            code = _train(config, prepared, world, stop, saved, checkpoint, open_parts, spans)
         del lease
         return code
     finally:
@@ -83,6 +91,7 @@ def _train(
     saved: RunState | None,
     checkpoint: Path | None,
     open_parts: ExitStack,
+    spans: Spans,
 ) -> int:
     # Model
     torch.manual_seed(config.seed)
@@ -94,6 +103,8 @@ def _train(
     if config.engine.compile:
         model.transformer.compile_blocks()
     engine = Engine(model, config.engine, config.optim, prepared.step.micro_batch, prepared.step.accumulation, world)
+    fit_timeouts(config.engine.hang_timeout_s)
+    spikes = SpikeWatch(prepared.shape.scales, config.train.spike_threshold)
     window = LossWindow(prepared.shape.scales, [source.name for source in prepared.sources], world.device)
 
     # Resume
@@ -104,6 +115,7 @@ def _train(
     if checkpoint is not None:
         engine.load(ShardReader(checkpoint), state.engine)
         window.load(state.window_of(world.rank, world.size))
+    spikes.load(state.spikes)
     journal = open_parts.enter_context(closing(Journal(config.run_dir / "journal.jsonl"))) if world.is_first else None
     if state.step:
         log.info("resuming after step %d", state.step)
@@ -115,37 +127,50 @@ def _train(
     # Data
     rates = from_first_rank(measure_tokens_per_word(prepared.sources, prepared.maker) if world.is_first else None)
     dataset, pin = prepared.micro_batches(state.slot, rates), world.device.type == "cuda"
-    stream = open_parts.enter_context(closing(micro_batches(dataset, config.data.workers, config.data.prefetch, pin)))
+    from_workers = open_parts.enter_context(closing(micro_batches(dataset, config.data.workers, config.data.prefetch, pin)))
+    stream = open_parts.enter_context(closing(on_device(from_workers, world.device)))
     bad_data = BadData([source.name for source in prepared.sources])
     peak = matmul_flops(world.device, DTYPES[config.engine.precision])
     speed, progress = SpeedMeter(world.device, peak), ProgressLine(config.train.steps)
     saver = open_parts.enter_context(closing(_saver(config, prepared, world, progress)))
+    trace = Trace(config.train, config.run_dir, world.rank, world.device, spans)
+    open_parts.callback(trace.end)
     began, first_step = time.monotonic(), state.step
 
+    spans.begin(state.step + 1)
     while state.step < config.train.steps:
+        trace.before_step(state.step + 1)
         # One step's micro-batches, and what the ranks must know of each other's
         wait_from = time.perf_counter()
-        batches = list(islice(stream, prepared.step.accumulation))
+        with spans("data"):
+            batches = list(islice(stream, prepared.step.accumulation))
         waited = time.perf_counter() - wait_from
         bad_data.see(batches)
-        totals = _agree(batches, stop.raised, saver.flags(), list(weights), prepared.step, world)
-        saver.advance(int(totals["sealed"]), int(totals["save failed"]), world.size)
+        with spans("agree"):
+            totals = _agree(batches, stop.raised, saver.flags(), list(weights), prepared.step, world)
+            saver.advance(int(totals["sealed"]), int(totals["save failed"]), world.size)
         if totals["stop"]:
-            _save(saver, engine, state, window)
-            saver.finish(state.step)
+            with spans("save"):
+                _save(saver, engine, state, window, spikes)
+                saver.finish(state.step)
             return RESUME_LATER
 
         # Forward, backward, update
         lr = learning_rate(state.step + 1, config.train.steps, config.optim)
-        grad_norm = 0.0
+        skipped = False
         for batch in batches:
-            losses = engine.forward(batch.to(world.device))
-            engine.backward(step_loss(losses, totals, weights))
-            grad_norm = engine.step(lr)
+            with spans("forward"):
+                losses = engine.forward(batch)
+            with spans("backward"):
+                engine.backward(step_loss(losses, totals, weights))
+            with spans("optimizer"):
+                skipped = engine.step(lr)
             window.add(losses)
+            spikes.add(losses)
         state.step += 1
+        spikes.end_step(state.step, state.slot, totals)
         state.slot += prepared.step.slots
-        _count(config, prepared, state, totals, grad_norm)
+        _count(config, prepared, state, totals, skipped)
         problem = _tell_bad(config, prepared, world, state, totals, bad_data, progress)
         flops = sum(training_flops(batch, prepared.shape) for batch in batches)
         speed.add(sum(b.num_samples for b in batches), sum(b.num_tokens for b in batches), flops, waited, totals["imbalance"])
@@ -153,13 +178,22 @@ def _train(
         # Log, save
         last = state.step == config.train.steps or problem is not None
         if state.step % config.train.log_every == 0 or state.step == 1 or last:
-            metrics = window.means() | speed.rates() | _bookkeeping(prepared, state, saver, lr, grad_norm)
-            if journal is not None:
-                journal.write(state.step, metrics)
-                left = (time.monotonic() - began) / (state.step - first_step) * (config.train.steps - state.step)
-                progress.show(state.step, metrics, left)
+            with spans("log"):
+                metrics = (
+                    window.means()
+                    | speed.rates()
+                    | spans.rates()
+                    | _bookkeeping(prepared, state, saver, lr, engine.grad_norm())
+                )
+                metrics |= _tell_spikes(config, prepared, world, spikes, journal, progress)
+                if journal is not None:
+                    journal.write(state.step, metrics)
+                    left = (time.monotonic() - began) / (state.step - first_step) * (config.train.steps - state.step)
+                    progress.show(state.step, metrics, left)
         if state.step % config.train.checkpoint_every == 0 or last:
-            _save(saver, engine, state, window)
+            with spans("save"):
+                _save(saver, engine, state, window, spikes)
+        spans.end_step()
         if problem is not None:
             saver.finish(state.step)
             raise InputError(problem)
@@ -193,10 +227,11 @@ def _agree(
     of_ranks = torch.zeros(2, world.size, dtype=torch.float64)
     of_ranks[0, world.rank] = sum(batch.num_tokens for batch in batches)
     of_ranks[1, world.rank] = batches[0].exchange
+    # On the CPU, also where a GPU computes: what hosts agree on does not wait for it.
     values = torch.cat([torch.tensor(list(mine.values()), dtype=torch.float64), of_ranks.flatten()])
-    sums = sum_over_ranks(values.to(world.device)).cpu()
-    tokens, exchanges = sums[len(mine) :].view(2, world.size)
-    if not (exchanges.view(-1, shape.group) == exchanges[:: shape.group, None]).all():
+    sums = sum_over_ranks(values).numpy()
+    tokens, exchanges = sums[len(mine) :].reshape(2, world.size)
+    if not (exchanges.reshape(-1, shape.group) == exchanges[:: shape.group, None]).all():
         raise RuntimeError(
             "ranks disagree on who takes which sample, as their nodes have different shard indexes: run `cxrpt verify` on "
             "the sources of each, or set data.balance=false"
@@ -205,12 +240,11 @@ def _agree(
     return dict(zip(mine, sums[: len(mine)].tolist(), strict=True)) | {"imbalance": imbalance}
 
 
-def _count(config: RunConfig, prepared: Prepared, state: RunState, totals: dict[str, float], grad_norm: float) -> None:
+def _count(config: RunConfig, prepared: Prepared, state: RunState, totals: dict[str, float], skipped: bool) -> None:
     """Take the step into the books; raise RuntimeError above the limit of skipped steps."""
     for number, source in enumerate(prepared.sources):
         for books, what in ((state.samples_by_source, "samples"), (state.bad_by_source, "bad")):
             books[source.name] = books.get(source.name, 0) + int(totals[f"{what} {number}"])
-    skipped = not math.isfinite(grad_norm)
     state.skipped_in_row = state.skipped_in_row + 1 if skipped else 0
     state.skipped_total += skipped
     if state.skipped_in_row > config.engine.max_skipped_steps:
@@ -245,6 +279,22 @@ def _tell_bad(
     return None
 
 
+def _tell_spikes(
+    config: RunConfig, prepared: Prepared, world: World, spikes: SpikeWatch, journal: Journal | None, progress: ProgressLine
+) -> dict[str, float]:
+    """Write the new loss spikes down, on rank 0, and say so now and then."""
+    before = spikes.total
+    found = spikes.look()
+    if found and journal is not None:
+        write_spikes(
+            config.run_dir, journal.attempt, found,
+            lambda slot: samples_of_step(prepared.plan, prepared.sources, prepared.step.slots, slot),
+        )  # fmt: skip
+        if worth_a_line(before, spikes.total):
+            progress.say(spike_line(found[-1], config.run_dir))
+    return {"train/loss_spikes": float(spikes.total)}
+
+
 def _bookkeeping(prepared: Prepared, state: RunState, saver: Saver, lr: float, grad_norm: float) -> dict[str, float]:
     metrics = {"optim/lr": lr, "optim/grad_norm": grad_norm, "optim/skipped_steps": float(state.skipped_total)}
     metrics |= {"save/stall_s": saver.stall_s, "save/failed": float(saver.failed_total)}
@@ -268,8 +318,8 @@ def _saver(config: RunConfig, prepared: Prepared, world: World, progress: Progre
     return Saver(config.run_dir, world.rank, config.train.max_failed_saves, add_weights, withdraw, progress.say)
 
 
-def _save(saver: Saver, engine: Engine, state: RunState, window: LossWindow) -> None:
+def _save(saver: Saver, engine: Engine, state: RunState, window: LossWindow, spikes: SpikeWatch) -> None:
     """Begin to save the state after `state.step`."""
     if state.step:
-        state.windows, state.engine = gather_objects(window.state()), engine.scalars()
+        state.windows, state.spikes, state.engine = gather_objects(window.state()), spikes.state(), engine.scalars()
         saver.save(state.step, engine.pieces_to_save(), {RUN_STATE: state.to_json()})

@@ -31,6 +31,8 @@ class RunState:
     skipped_total: int = 0
     windows: list[dict[str, list[float]]] = field(default_factory=list)
     """Of each rank: loss sums since the last logged step, so that a resumed run logs the same numbers."""
+    spikes: dict[str, Any] = field(default_factory=dict)
+    """Losses of the last steps, by which those of the next are judged (`cxrpt.track.spikes`)."""
 
     def to_json(self) -> str:
         """The content of `run.json`."""

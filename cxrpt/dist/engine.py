@@ -57,6 +57,7 @@ class Engine:
         if engine.precision == "fp16":
             # Our own limit of skipped steps ends a run whose gradients never become finite.
             self._engine.optimizer.loss_scaler.raise_error_at_min_scale = False
+        self._norm: Tensor | float | None = None
         # DeepSpeed divides by accumulation and averages over ranks; our losses are already means over the global batch.
         self._undo_division = float(accumulation * world.size)
         self._world, self._zero_stage = world, engine.zero_stage
@@ -73,20 +74,32 @@ class Engine:
         """Add the gradient of `loss`: over ranks and micro-batches of a step they sum, nothing is divided."""
         self._engine.backward(loss * self._undo_division)
 
-    def step(self, lr: float) -> float:
+    def step(self, lr: float) -> bool:
         """Clip and update, at the end of a step's last micro-batch, or do nothing before it.
 
+        On a GPU, DeepSpeed itself waits here for the gradient, before it launches the update: ZeRO 1 and 2 in bf16 fetch
+        whether a gradient overflowed and whether the norm is finite, other settings the latter. Skipping needs it; we add
+        nothing, so that the update and the next forward are launched without a wait.
+
         Returns:
-            The gradient's norm before clipping; not finite if the update was skipped.
+            Whether the update was skipped, as the gradient is not finite.
         """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = lr
         if not self._engine.is_gradient_accumulation_boundary():
             self._engine.step()
-            return 0.0
-        skipped = self._engine.skipped_steps
+            return False
+        skipped_before = self._engine.skipped_steps
         self._engine.step()
-        return float("nan") if self._engine.skipped_steps > skipped else float(self._engine.get_global_grad_norm() or 0.0)
+        self._norm = self._engine.get_global_grad_norm()
+        skipped = self._engine.skipped_steps > skipped_before
+        if skipped:
+            self._norm = float("nan")
+        return skipped
+
+    def grad_norm(self) -> float:
+        """The norm of the last update's gradient before clipping; not finite if it was skipped. Waits for the GPU."""
+        return float(self._norm or 0.0)
 
     def pieces(self) -> list[Piece]:
         """What this rank keeps of weights and optimizer, as views."""

@@ -71,7 +71,7 @@ class SpeedMeter:
         }
 
     def _vector(self, *values: float) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64, device=self._device)
+        return torch.tensor(values, dtype=torch.float64)
 
     def _memory(self) -> float:
         if self._device.type == "cuda":
