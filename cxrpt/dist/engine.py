@@ -60,7 +60,7 @@ class Engine:
         self._norm: Tensor | float | None = None
         # DeepSpeed divides by accumulation and averages over ranks; our losses are already means over the global batch.
         self._undo_division = float(accumulation * world.size)
-        self._world, self._zero_stage = world, engine.zero_stage
+        self._world, self._zero_stage, self._precision = world, engine.zero_stage, engine.precision
 
     @property
     def model(self) -> nn.Module:
@@ -148,8 +148,7 @@ class Engine:
         """What a checkpoint must hold beside the pieces; the same on every rank."""
         optimizer = self._engine.optimizer
         state = self._engine.basic_optimizer.state[flat_tensors(self.model, optimizer)[0]]
-        scaler = getattr(optimizer, "loss_scaler", None)
-        scale = {name: getattr(scaler, name) for name in _SCALER_STATE if hasattr(scaler, name)}
+        scale = {name: getattr(optimizer.loss_scaler, name) for name in _SCALER_STATE} if self._precision == "fp16" else {}
         return {"updates": int(state["step"]) if "step" in state else 0, "loss_scale": scale}
 
     def load(self, reader: ShardReader, scalars: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from cxrpt.dist.world import join_world, leave_world
 
 @pytest.fixture(autouse=True)
 def world():
-    yield join_world("cpu")
+    yield join_world("cpu", 0)
     leave_world()
 
 
