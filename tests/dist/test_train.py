@@ -57,6 +57,13 @@ def test_the_math_does_not_depend_on_ranks_accumulation_and_stage(runs, undistur
     assert worst_difference(undisturbed, runs.losses("stage2")) < 1e-5
 
 
+def test_a_dry_run_leaves_no_trace(runs, undisturbed):
+    runs.finish("no-dry-run", "train.dry_run=false")
+    assert runs.losses("no-dry-run") == undisturbed
+    logs = [(runs.root / "runs" / name / "logs/rank-0.log").read_text() for name in ("undisturbed", "no-dry-run")]
+    assert ["memory: the largest micro-batch (8 samples, " in log for log in logs] == [True, False]
+
+
 def test_a_mix_that_changes_in_mid_run_is_recorded_and_killed_it_ends_the_same(runs):
     changed = ("data.sources.south.weight_from_step={16: 3}", f"data.sources.late.path={runs.root}/north", "data.sources.late.use=texts")
 
@@ -105,6 +112,7 @@ def test_bad_input_is_one_line_and_nothing_is_lost(runs, undisturbed):
     refused("fresh", "engine.device=cuda", part="engine.device=cuda") if not _has_cuda() else None
     refused("fresh", "track.uri=http://127.0.0.1:9", part="127.0.0.1:9")
     refused("fresh", "track.uri=http://127.0.0.1:99999", part="99999")
+    refused("fresh", "engine.recompute_blocks=3", part="the model has 2 blocks")
     refused("fresh", ranks=3, part="3 ranks do not divide data.lanes=8")
     assert committed_steps(runs.root / "runs/undisturbed") == steps and runs.losses("undisturbed") == undisturbed
     assert not (runs.root / "runs/fresh").exists()

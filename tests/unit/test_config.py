@@ -53,6 +53,17 @@ def test_unknown_key_names_the_closest(word, closest):
         (["data.image_size=100000"], "at most 4096"),
         (["model.depth=-1"], "model.depth"),
         (["train=3"], "train"),
+        (["engine.zero_stage=4"], "0, 1, 2 or 3"),
+        (["engine.zero_stage=0"], "set engine.precision=fp32, not bf16, or stage 1"),
+        (["engine.precision=fp8"], "bf16, fp16 or fp32"),
+        (["engine.initial_loss_scale_power=40"], "between 0 and 32"),
+        (["engine.loss_scale_window=0"], "above 0"),
+        (["engine.recompute_blocks=-2"], "-1 (all)"),
+        (["engine.compile=true", "engine.zero_stage=3"], "use stage 2"),
+        (["optim.schedule=linear"], "cosine or constant"),
+        (["optim.cooldown_steps=5"], "optim.schedule=constant"),
+        (["optim.warmup_steps=-1"], "0 or more"),
+        (["optim.min_lr=1"], "between 0 and optim.lr"),
     ],
 )
 def test_bad_values_are_one_clear_line(words, part):
