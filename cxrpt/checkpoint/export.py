@@ -108,7 +108,8 @@ def _empty_model(folder: Path) -> tuple[PretrainModel, dict[str, Any]]:
             return PretrainModel(shape), about
     except InputError:
         raise
-    except Exception as error:  # numbers that are no model's fail anywhere below
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError, ArithmeticError) as error:
+        # Numbers that are no model's fail anywhere below.
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{folder / MODEL} does not describe a model ({what}): copy or export it again") from None
 
