@@ -103,6 +103,7 @@ def _empty_model(folder: Path) -> tuple[PretrainModel, dict[str, Any]]:
             )
         shape = Shape(**(about["shape"] | {"scales": tuple(about["shape"]["scales"])}))
         assert isinstance(about["step"], int) and isinstance(about["tokenizer"], str), "fields of another type"
+        assert shape.heads > 0 and shape.width % shape.heads == 0, "heads do not divide the width"
         about["sections"] = [str(title) for title in about["sections"]]
         with torch.device("meta"):
             return PretrainModel(shape), about

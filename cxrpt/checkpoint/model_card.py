@@ -3,6 +3,7 @@
 Provenance, results of evaluations, the configuration as it may leave ─► README.md
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,7 @@ def _head(facts: CardFacts) -> list[str]:
         ("parameters", f"{facts.num_parameters:,} in {facts.dtype}"),
         ("transformer", f"width {shape.width}, {shape.depth} layers, {shape.heads} heads"),
         ("picture", f"{shape.image_size} x {shape.image_size} pixels, one channel, patches of {shape.patch_size}"),
-        ("text", f"up to {shape.max_text_tokens} tokens; sections {', '.join(facts.sections) or 'all'}"),
+        ("text", f"up to {shape.max_text_tokens} tokens; sections {_listed(facts.sections) or 'all'}"),
         ("tokenizer", f"SentencePiece, {shape.vocab_size:,} pieces, fingerprint `{facts.tokenizer}`"),
         ("contrastive head", contrast),
         (f"`{WEIGHTS}`", f"sha256 `{facts.sha256}`"),
@@ -105,7 +106,7 @@ def _use(facts: CardFacts) -> list[str]:
         "```python",
         "import cxrpt",
         "",
-        f'model = cxrpt.load_pretrained("{_plain(facts.name)}")',
+        f"model = cxrpt.load_pretrained({json.dumps(facts.name)})",
         'model.embed_images(["chest.png"])  # (1, width)',
         'model.embed_texts(["No effusion."])',
         'model.embed_pairs(["chest.png"], ["No effusion."])',
@@ -319,7 +320,7 @@ def _table(names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]
 def _plain(text: object) -> str:
     """A name of the user's as it can stand in a line of Markdown."""
     words = " ".join(str(text).split())
-    return "".join(f"\\{character}" if character in "\\`*<>[]|" else character for character in words)
+    return "".join(f"\\{character}" if character in "\\`*<>[]" else character for character in words)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -20,12 +20,12 @@ def folder(make_run, tmp_path):
     [
         (lambda about: about | {"format": 2}, "has format 2, this version reads 1"),
         (lambda about: about | {"tokenizer": "0123456789abcdef"}, "names 0123456789abcdef: put back the tokenizer"),
-        (lambda about: about | {"shape": about["shape"] | {"heads": 0}}, "does not describe a model"),
+        (lambda about: about | {"shape": about["shape"] | {"heads": 0}}, "heads do not divide the width"),
         (lambda about: about | {"shape": about["shape"] | {"depth": "two"}}, "does not describe a model"),
         (lambda about: about | {"shape": about["shape"] | {"gates": 2}}, "does not describe a model"),
         (lambda about: {name: value for name, value in about.items() if name != "step"}, "does not describe a model (KeyError"),
         (lambda about: [], "does not describe a model"),
-        (lambda about: about | {"shape": about["shape"] | {"depth": 3}}, "more of its kind): it does not belong to its model.json"),
+        (lambda about: about | {"shape": about["shape"] | {"depth": 3}}, "more of its kind): it does not belong"),
         (lambda about: about | {"shape": about["shape"] | {"vocab_size": 7}}, "instead of (7,)"),
     ],
 )  # fmt: skip

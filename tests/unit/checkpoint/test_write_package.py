@@ -83,7 +83,7 @@ def test_a_bf16_checkpoint_keeps_its_type_or_loses_nothing(run, tmp_path):
 
 def test_nothing_that_identifies_leaves(make_run, tmp_path):
     words = [
-        f"runs={tmp_path}/{MARK}", f"track.uri=http://{MARK}:5000", f"track.experiment={MARK}", f"data.cache_dir=/scratch/{MARK}",
+        f"runs={tmp_path}/{MARK}", f"track.uri=http://{MARK}:5000", f"track.experiment={MARK}", f"data.cache_dir=/{MARK}",
         f"data.sources.north.path=https://{MARK}:secret@{MARK}/north?sig={MARK}", f"data.tokenizer=/home/{MARK}/tok.model",
         f"data.sources.south.path=/data/{MARK}/south",
     ]  # fmt: skip
