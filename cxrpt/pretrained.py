@@ -127,15 +127,15 @@ class Pretrained:
     def _run(self, items: list[tuple[Image | None, str | None]], what: str) -> np.ndarray:
         rows = [np.empty((0, self.width * (2 if what == "features" else 1)), np.float32)]
         for batch in batches_of(enumerate(items), self.batch):
-            examples = [self._example(number, image, text) for number, (image, text) in batch]
+            examples = [self._example(number, image, text, what) for number, (image, text) in batch]
             rows.append(self._pooled(examples, what).float().cpu().numpy())
         return np.concatenate(rows)
 
-    def _example(self, number: int, image: Image | None, text: str | None) -> Example:
+    def _example(self, number: int, image: Image | None, text: str | None, what: str) -> Example:
         shape = self.exported.model.shape
-        pixels = None if image is None else _square(image, number, shape.image_size)
+        pixels = None if what == "text" else _square(image, number, shape.image_size)
         tokens = None
-        if text is not None:
+        if what in ("text", "pair"):
             if not isinstance(text, str):
                 raise InputError(f"text {number} is a {type(text).__name__}: hand over str")
             tokens = tokens_of(text, self.exported)
@@ -162,12 +162,12 @@ def _require_list(items: object, what: str) -> None:
         raise InputError(f"{what} is a single one: hand over a list of {what}")
 
 
-def _square(image: Image, number: int, size: int) -> np.ndarray:
+def _square(image: Image | None, number: int, size: int) -> np.ndarray:
     """The picture as the model sees it: (size, size) uint8."""
     if isinstance(image, np.ndarray):
         if image.ndim != 2 or image.dtype not in (np.uint8, np.uint16) or not image.size:
             raise InputError(
-                f"image {number} is an array of {image.dtype} {image.shape}: hand over one channel of uint8 or uint16, as (H, W)"
+                f"image {number} is an array of {image.dtype} {image.shape}: hand over (H, W) of uint8 or uint16, one channel"
             )
         deep = image.dtype == np.uint16
         square = fit_square((image >> 8).astype(np.uint8) if deep else image, size)
@@ -184,11 +184,11 @@ def _square(image: Image, number: int, size: int) -> np.ndarray:
     return square
 
 
-def _file_bytes(image: bytes | str | os.PathLike[str], number: int) -> bytes:
+def _file_bytes(image: bytes | str | os.PathLike[str] | None, number: int) -> bytes:
     if isinstance(image, bytes):
         return image
     try:
-        return Path(image).read_bytes()
+        return Path(image).read_bytes()  # type: ignore[arg-type]
     except (OSError, TypeError) as error:
         # A path can identify a patient: it is not told.
         why = getattr(error, "strerror", None) or f"it is a {type(image).__name__}"

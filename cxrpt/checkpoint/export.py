@@ -103,12 +103,14 @@ def _empty_model(folder: Path) -> tuple[PretrainModel, dict[str, Any]]:
             )
         shape = Shape(**(about["shape"] | {"scales": tuple(about["shape"]["scales"])}))
         assert isinstance(about["step"], int) and isinstance(about["tokenizer"], str), "fields of another type"
+        assert shape.heads > 0 and shape.width % shape.heads == 0, "heads do not divide the width"
         about["sections"] = [str(title) for title in about["sections"]]
         with torch.device("meta"):
             return PretrainModel(shape), about
     except InputError:
         raise
-    except Exception as error:  # numbers that are no model's fail anywhere below
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError, ArithmeticError) as error:
+        # Numbers that are no model's fail anywhere below.
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"{folder / MODEL} does not describe a model ({what}): copy or export it again") from None
 

@@ -3,6 +3,7 @@
 Provenance, results of evaluations, the configuration as it may leave ─► README.md
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +19,9 @@ _KINDS = {"hospital": "a hospital's export", "table": "a table of pictures", "ni
 _USES = {"all": "everything", "pairs": "pairs", "images": "pictures", "texts": "reports"}
 _METHOD = (
     "Of headers and tables only age (90 and above as one), sex, view, labels, the picture's size and days since the patient's "
-    "first study are kept, and ids as keyed hashes. Pictures are encoded afresh, and left out where burned-in text was tagged or "
-    "found. In reports names, ids, dates, places and numbers that headers and tables give for the study, or that a pattern knows, "
-    "are replaced by `___`. The method and what it misses: `docs/deidentification.md` of that version."
+    "first study are kept, and ids as keyed hashes. Pictures are encoded afresh, and left out where burned-in text was tagged "
+    "or found. In reports names, ids, dates, places and numbers that headers and tables give for the study, or that a pattern "
+    "knows, are replaced by `___`. The method and what it misses: `docs/deidentification.md` of that version of cxrpt."
 )
 
 
@@ -51,19 +52,21 @@ class CardFacts:
 def write_card(facts: CardFacts) -> str:
     """The card's text."""
     parts = (_head, _use, _data, _deidentification, _training, _evaluation, _limits, _licence)
-    return "\n".join(line for part in parts for line in (*part(facts), "")).rstrip() + "\n"
+    return "\n\n".join("\n".join(part(facts)).strip() for part in parts) + "\n"
 
 
 def _head(facts: CardFacts) -> list[str]:
     shape = facts.shape
     objectives = _objectives(facts.config["objective"])
     contrast = "yes" if shape.contrast else "no"
+    known = [one.name for one in facts.provenance.sources] if facts.provenance else facts.config["data"]["sources"]
+    sources = _listed(known)
     rows = [
         ("step", f"{facts.step:,}"),
-        ("parameters", f"{facts.num_parameters:,}, {facts.dtype}"),
+        ("parameters", f"{facts.num_parameters:,} in {facts.dtype}"),
         ("transformer", f"width {shape.width}, {shape.depth} layers, {shape.heads} heads"),
         ("picture", f"{shape.image_size} x {shape.image_size} pixels, one channel, patches of {shape.patch_size}"),
-        ("text", f"up to {shape.max_text_tokens} tokens; sections {', '.join(facts.sections) or 'all'}"),
+        ("text", f"up to {shape.max_text_tokens} tokens; sections {_listed(facts.sections) or 'all'}"),
         ("tokenizer", f"SentencePiece, {shape.vocab_size:,} pieces, fingerprint `{facts.tokenizer}`"),
         ("contrastive head", contrast),
         (f"`{WEIGHTS}`", f"sha256 `{facts.sha256}`"),
@@ -72,7 +75,7 @@ def _head(facts: CardFacts) -> list[str]:
         f"# {_plain(facts.name)}",
         "",
         "One transformer that reads a chest radiograph, a report, or both as one sequence, and gives embeddings of them. "
-        f"Pre-trained with cxrpt by {objectives}. It names no findings and is **not for clinical use**.",
+        f"Pre-trained with cxrpt on {sources} by {objectives}. It names no findings and is **not for clinical use**.",
         "",
         *_table(("", ""), rows),
     ]
@@ -103,7 +106,7 @@ def _use(facts: CardFacts) -> list[str]:
         "```python",
         "import cxrpt",
         "",
-        f'model = cxrpt.load_pretrained("{_plain(facts.name)}")',
+        f"model = cxrpt.load_pretrained({json.dumps(facts.name)})",
         'model.embed_images(["chest.png"])  # (1, width)',
         'model.embed_texts(["No effusion."])',
         'model.embed_pairs(["chest.png"], ["No effusion."])',
@@ -135,7 +138,7 @@ def _data(facts: CardFacts) -> list[str]:
         "Pairs, pictures alone and reports alone are those of the training split; *seen* counts the samples drawn up to step "
         f"{facts.step:,}, *bad* those of them that could not be read and were replaced by another of the source.",
     ]
-    lines += [""] + [f"- {line}" for line in (*_mixes(facts.provenance), *map(_patients, sources), *map(_files, sources))]
+    lines += ["", *(f"- {line}" for line in (*_mixes(facts.provenance), _patients(sources), *_inputs(sources)))]
     changed = [one.name for one in sources if len(one.contents) > 1]
     if changed:
         lines.append(f"- The content of {_listed(changed)} changed in mid-run; the counts are those of the last content.")
@@ -169,20 +172,28 @@ def _held(source: SourceSeen) -> tuple[str, str, str]:
     return f"{source.record.pairs:,}", f"{source.record.images:,}", f"{source.record.texts:,}"
 
 
-def _patients(source: SourceSeen) -> str:
-    patients = source.record.build.get("patients") if source.record else None
-    return f"Patients in the training split of {_plain(source.name)}: {UNKNOWN if patients is None else f'{patients:,}'}."
+def _patients(sources: tuple[SourceSeen, ...]) -> str:
+    known = {one.name: one.record.build["patients"] for one in sources if one.record and one.record.build}
+    told = [f"{_plain(name)} {count:,}" for name, count in known.items()]
+    rest = [one.name for one in sources if one.name not in known]
+    told += [f"{UNKNOWN} for {_listed(rest)}"] if rest else []
+    return f"Patients in the training split: {', '.join(told)}."
 
 
-def _files(source: SourceSeen) -> str:
-    build = source.record.build if source.record else {}
-    if not build:
-        return f"What was left out when {_plain(source.name)} was built: {UNKNOWN}."
-    reasons = ", ".join(f"{_plain(reason)} {count:,}" for reason, count in sorted(build["reasons"].items()))
-    return (
-        f"Inputs of {_plain(source.name)}, all splits: {build['found']:,} found, {build['kept']:,} kept, {build['excluded']:,} "
-        f"excluded, {build['failed']:,} failed{f' ({reasons})' if reasons else ''}."
-    )
+def _inputs(sources: tuple[SourceSeen, ...]) -> list[str]:
+    """What came of the files and reports that the shards were built from, source by source."""
+    lines = []
+    rest = []
+    for one in sources:
+        if not (build := one.record.build if one.record else {}):
+            rest.append(one.name)
+            continue
+        reasons = ", ".join(f"{_plain(reason)} {count:,}" for reason, count in sorted(build["reasons"].items()))
+        lines.append(
+            f"Inputs of {_plain(one.name)}, files and reports of all splits: {build['found']:,} found, {build['kept']:,} kept, "
+            f"{build['excluded']:,} excluded, {build['failed']:,} failed{f' ({reasons})' if reasons else ''}."
+        )
+    return lines + ([f"What was left out when the shards of {_listed(rest)} were built: {UNKNOWN}."] if rest else [])
 
 
 def _deidentification(facts: CardFacts) -> list[str]:
@@ -225,7 +236,7 @@ def _training(facts: CardFacts) -> list[str]:
             f"was not finite: {provenance.skipped_steps}."
         )
         if provenance.losses:
-            losses = ", ".join(f"{name.removeprefix('loss/')} {value:.3f}" for name, value in sorted(provenance.losses.items()))
+            losses = ", ".join(f"{name} {value:.3f}" for name, value in provenance.losses.items())
             lines += ["", f"Training losses at step {provenance.losses_at:,} (means since the step logged before): {losses}."]
     lines += ["", "Settings, as the run was last started (all of them in `config.yaml`):", ""]
     for part in ("objective", "optim"):
@@ -253,7 +264,7 @@ def _evaluation(facts: CardFacts) -> list[str]:
         shown += 1
         split = ", ".join(sorted(splits)) or "none"
         lines += [f"Step {facts.step:,}, split: {_plain(split)}, of the sources above.", ""]
-        lines += [*_table(("task", "measure", "score", "baseline", "remark"), rows), ""]
+        lines += [*_table(("task", "measure", "score", "baseline", "remark"), rows), "", *_how_scored(results["details"]), ""]
     if not shown:
         others = ", ".join(f"{step:,}" for step in facts.evaluated_steps)
         lines.append(f"This step was not evaluated.{f' Evaluated were {others}.' if others else ''}")
@@ -265,15 +276,31 @@ def _evaluation(facts: CardFacts) -> list[str]:
     return lines
 
 
+def _how_scored(details: dict[str, Any]) -> list[str]:
+    told = {
+        "classify": ("probe", "features", "interval"),
+        "retrieve": ("vectors", "hits"),
+        "regenerate": ("scored", "baselines"),
+    }
+    return [
+        f"- {task}: {'; '.join(_plain(details[task][key]) for key in keys if key in details[task])}."
+        for task, keys in told.items()
+        if task in details and any(key in details[task] for key in keys)
+    ]
+
+
 def _limits(facts: CardFacts) -> list[str]:
     lines = [
         "No score was measured on an institution that is not among the sources, nor by age, sex, view or device.",
         "Whether the model repeats texts of its training reports was not measured: handle the weights with the care that the "
         "de-identified reports ask for.",
-        "A patient of two institutions has two pseudonyms, so may be trained on in one and tested on in the other.",
         "The language of the reports is not recorded; the model knows only that of its sources.",
         "`embed_pairs` was not scored by any task.",
     ]
+    if len(facts.config["data"]["sources"]) > 1:
+        lines.insert(
+            2, "Pseudonyms are made by institution: a patient of two may be trained on in one and tested on in the other."
+        )
     if facts.provenance is not None and all(one.record is not None for one in facts.provenance.sources):
         held = [one.record for one in facts.provenance.sources if _use_of(one) in ("all", "pairs")]
         if not any(record is not None and record.pairs for record in held):
@@ -293,7 +320,7 @@ def _table(names: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]
 def _plain(text: object) -> str:
     """A name of the user's as it can stand in a line of Markdown."""
     words = " ".join(str(text).split())
-    return "".join(f"\\{character}" if character in "\\`*<>[]|" else character for character in words)
+    return "".join(f"\\{character}" if character in "\\`*<>[]" else character for character in words)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -47,7 +47,7 @@ class Provenance:
     """What did not change during the run, as the checkpoint remembers it."""
     skipped_steps: int
     losses: dict[str, float]
-    """Means since the logged step before, by name (`loss/mlm`), of the last logged step up to the checkpoint."""
+    """Means since the logged step before, by objective, of the last logged step up to the checkpoint."""
     losses_at: int | None
     versions: dict[str, str]
     """Of cxrpt and what it stands on, at the last start of the run."""
@@ -101,7 +101,8 @@ def _losses(run_dir: Path, step: int) -> tuple[int | None, dict[str, float]]:
     entries = [one for one in read_journal(run_dir / "journal.jsonl") if one.kind == "train" and one.step <= step]
     if not entries:
         return None, {}
-    return entries[-1].step, {name: value for name, value in entries[-1].metrics.items() if name.startswith("loss/")}
+    last = entries[-1].metrics
+    return entries[-1].step, {name: last[f"loss/{name}"] for name in ("mlm", "mvm", "itc") if f"loss/{name}" in last}
 
 
 def _versions(run_dir: Path) -> dict[str, str]:

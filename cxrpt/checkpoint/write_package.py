@@ -137,11 +137,12 @@ def _check_draft(draft: Path, exported: Exported) -> None:
 
 def _put(draft: Path, out: Path) -> None:
     """Give a whole folder its name."""
-    for path in (*draft.iterdir(), draft):
-        _fsync(path)
     umask = os.umask(0)
     os.umask(umask)
-    draft.chmod(0o777 & ~umask)  # mkdtemp's own is for the owner alone
+    # mkdtemp and safetensors make theirs for the owner alone.
+    for path, mode in (*((path, 0o666) for path in draft.iterdir()), (draft, 0o777)):
+        path.chmod(mode & ~umask)
+        _fsync(path)
     try:
         draft.rename(out)  # onto an empty folder too, but not onto one that holds something by now
     except OSError as error:

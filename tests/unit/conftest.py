@@ -1,4 +1,4 @@
-"""A run directory with a committed checkpoint of a small untrained model, and shards to evaluate it on."""
+"""A run directory with a committed checkpoint of a small untrained model, and shards that it could have been trained on."""
 
 from pathlib import Path
 
