@@ -103,7 +103,7 @@ def fetch_metrics(run_dir: Path) -> list[Entry]:
     Of a value that was sent again, as that of an evaluation which was repeated, the newest counts.
 
     Raises:
-        InputError: the run is not tracked, or nothing of it was ever sent.
+        InputError: the run is not tracked, or the server holds nothing of it.
         TrackingError: the server does not answer.
     """
     settings = read_tracking(run_dir)
@@ -111,9 +111,9 @@ def fetch_metrics(run_dir: Path) -> list[Entry]:
     times: dict[int, float] = {}
     with _tracking_errors():
         state = load_state(run_dir, settings)
-        if not state.run_id:
-            raise InputError(f"{run_dir}: nothing of this run has reached the tracking server: run `cxrpt metrics --sync`")
         client = _client(settings["uri"])
+        if not state.run_id or _is_gone(client, state.run_id):
+            raise InputError(f"the tracking server holds nothing of {run_dir}: run `cxrpt metrics {run_dir} --sync`")
         for name in client.get_run(state.run_id).data.metrics:
             for point in sorted(client.get_metric_history(state.run_id, name), key=lambda point: point.timestamp):
                 steps.setdefault(point.step, {})[name] = point.value

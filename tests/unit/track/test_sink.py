@@ -20,23 +20,6 @@ from cxrpt.track.tracking_files import write_tracking
 from cxrpt.track.trouble import TrackingError
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory):
-    """Making MLflow's tables takes seconds; every test starts from a copy."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    sink._client(f"sqlite:///{path}").search_experiments()
-    return path.read_bytes()
-
-
-@pytest.fixture
-def run_dir(tmp_path, empty_store):
-    (tmp_path / "mlflow.db").write_bytes(empty_store)
-    folder = tmp_path / "runs" / "demo"
-    folder.mkdir(parents=True)
-    write_tracking(folder, f"sqlite:///{tmp_path}/mlflow.db", "trials", "demo", {"optim.lr": 1e-4, "name": "demo"})
-    return folder
-
-
 def history(run_dir, name):
     """Every point in the store, duplicates included."""
     with sqlite3.connect(run_dir.parents[1] / "mlflow.db") as store:
