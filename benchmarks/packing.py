@@ -25,8 +25,8 @@ from cxrpt.config import OptimConfig
 from cxrpt.data.batch import Batch, MvmGroups, pack
 from cxrpt.data.example import Example
 from cxrpt.data.masking import mask_regions, mask_words
-from cxrpt.dist.engine import parameter_groups
 from cxrpt.model.pretrain import SIZES, PretrainModel, Shape
+from cxrpt.optim import parameter_groups
 
 PATCH, VOCAB, LONGEST, SCALES = 16, 8000, 160, (1, 2, 4)
 KINDS = {"pair": 0.60, "image": 0.25, "text": 0.15}

@@ -115,7 +115,12 @@ class OptimConfig:
 
     lr: float = 5e-4
     min_lr: float = 1e-5
+    schedule: str = "cosine"
+    """cosine: after the warm-up down to min_lr at the last step. constant: after the warm-up lr, but for the cooldown."""
     warmup_steps: int = 500
+    """Steps of a straight rise to lr; a warm-up longer than the run is cut to a tenth of it."""
+    cooldown_steps: int = 0
+    """Last steps of the schedule `constant`, in which it falls in a straight line to min_lr; 0 stays at lr."""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
     eps: float = 1e-8
     weight_decay: float = 0.05
@@ -127,13 +132,23 @@ class EngineConfig:
     """How the work is spread and in which numbers it is done."""
 
     zero_stage: int = 1
-    """ZeRO stage: 0, 1 or 2."""
+    """ZeRO stage: what is cut over the ranks instead of kept by each. 1: optimizer state; 2: gradients too; 3: weights too;
+    0: nothing, in fp32 only, as the reference."""
     precision: str = "bf16"
-    """bf16 or fp32."""
+    """bf16, fp32, or fp16 with dynamic loss scaling."""
+    initial_loss_scale_power: int = 16
+    """fp16: the loss is first multiplied by 2 to this power; halved by each step that overflows, which is skipped."""
+    loss_scale_window: int = 1000
+    """fp16: steps without overflow after which the loss scale is doubled."""
     device: str = "auto"
     """auto, cpu or cuda."""
     micro_batch: int = 0
     """Samples a rank holds at once; 0 takes all of its share of the global batch."""
+    recompute_blocks: int = 0
+    """Blocks of the transformer, spread evenly, whose activations are computed again in the backward pass instead of kept:
+    memory for at most a third more computation; -1 takes all."""
+    compile: bool = False
+    """Compile the blocks (torch.compile) around attention, for any number of rows. COMPILE_FINDINGS"""
     max_skipped_steps: int = 20
     """Steps in a row with a non-finite loss or gradient after which the run stops."""
     hang_timeout_s: float = 900.0
@@ -150,6 +165,13 @@ class TrainConfig:
     """Samples of one optimizer step, over all ranks and accumulation."""
     log_every: int = 10
     checkpoint_every: int = 1000
+    init_from: str = ""
+    """A run, a checkpoint or an exported folder whose weights a new run begins with; optimizer and data begin anew."""
+    max_failed_saves: int = 3
+    """Saves in a row that may fail (a full disk); one more ends the run. 0 ends it at the first."""
+    dry_run: bool = True
+    """Before the first step, the largest micro-batch that the run can meet goes forward and backward without an update: what
+    it needs is told, and too little memory ends the run at once."""
     keep_last: int = 3
     """Newest checkpoints that are kept; 0 keeps all."""
     keep_every: int = 0
@@ -382,10 +404,25 @@ def check_config(config: RunConfig) -> None:
         objective.itc_weight == 0 or objective.split_pairs > 0,
         "objective.itc_weight", objective.itc_weight, "the contrast needs split pairs: set objective.split_pairs above 0",
     )  # fmt: skip
-    _require(engine.zero_stage in (0, 1, 2), "engine.zero_stage", engine.zero_stage, "must be 0, 1 or 2")
-    _require(engine.precision in ("bf16", "fp32"), "engine.precision", engine.precision, "must be bf16 or fp32")
+    _require(engine.zero_stage in (0, 1, 2, 3), "engine.zero_stage", engine.zero_stage, "must be 0, 1, 2 or 3")
+    _require(engine.precision in ("bf16", "fp16", "fp32"), "engine.precision", engine.precision, "must be bf16, fp16 or fp32")
+    _require(
+        engine.zero_stage > 0 or engine.precision == "fp32",
+        "engine.zero_stage", 0, f"is the reference, in fp32: set engine.precision=fp32, not {engine.precision}, or stage 1",
+    )  # fmt: skip
+    scale_power = engine.initial_loss_scale_power
+    _require(0 <= scale_power <= 32, "engine.initial_loss_scale_power", scale_power, "must lie between 0 and 32")
+    _require(engine.loss_scale_window > 0, "engine.loss_scale_window", engine.loss_scale_window, "must be above 0")
+    _require(
+        engine.recompute_blocks >= -1, "engine.recompute_blocks", engine.recompute_blocks, "must be -1 (all), 0 (none) or more"
+    )
+    _require(
+        not (engine.compile and engine.zero_stage == 3),
+        "engine.compile", engine.compile, "does not go with engine.zero_stage=3, whose weights come and go: use stage 2",
+    )  # fmt: skip
     _require(engine.device in ("auto", "cpu", "cuda"), "engine.device", engine.device, "must be auto, cpu or cuda")
     _require(engine.micro_batch >= 0, "engine.micro_batch", engine.micro_batch, "must be 0 or more")
+    _require(train.max_failed_saves >= 0, "train.max_failed_saves", train.max_failed_saves, "must be 0 or more")
     _require(
         0 <= engine.hang_timeout_s < float("inf"), "engine.hang_timeout_s", engine.hang_timeout_s, "must be 0 (off) or more"
     )
@@ -403,6 +440,15 @@ def check_config(config: RunConfig) -> None:
     _require(train.trace_steps >= 0, "train.trace_steps", train.trace_steps, "must be 0 (off) or more")
     for key in ("steps", "log_every", "checkpoint_every", "trace_from_step"):
         _require(getattr(train, key) > 0, f"train.{key}", getattr(train, key), "must be above 0")
+    optim = config.optim
+    _require(optim.schedule in ("cosine", "constant"), "optim.schedule", optim.schedule, "must be cosine or constant")
+    for key in ("warmup_steps", "cooldown_steps", "weight_decay"):
+        _require(0 <= getattr(optim, key) < float("inf"), f"optim.{key}", getattr(optim, key), "must be 0 or more")
+    _require(0 <= optim.min_lr <= optim.lr, "optim.min_lr", optim.min_lr, f"must lie between 0 and optim.lr={optim.lr}")
+    _require(
+        optim.cooldown_steps == 0 or optim.schedule == "constant",
+        "optim.cooldown_steps", optim.cooldown_steps, "is for optim.schedule=constant; a cosine falls from the warm-up on",
+    )  # fmt: skip
     _require(len(config.optim.betas) == 2, "optim.betas", config.optim.betas, "must be two numbers")
     _require(config.eval.split in ("val", "test"), "eval.split", config.eval.split, "must be val or test")
     for ratio in config.eval.mask_ratios:

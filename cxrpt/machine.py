@@ -3,6 +3,7 @@
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _ROOT = Path("/")
@@ -48,12 +49,47 @@ def private_bytes(pid: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
 
 
+def resident_bytes() -> int:
+    """Memory that this process holds now; what it shares included."""
+    return _status_bytes("VmRSS")
+
+
+def peak_bytes() -> int:
+    """The most memory that this process held at once since `forget_peak`, or ever; what it shares included."""
+    return _status_bytes("VmHWM")
+
+
+def forget_peak() -> None:
+    """Begin the peak of this process anew, at what it holds now; where the kernel does not let it, nothing happens."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+@contextmanager
+def at_most(more_bytes: int) -> Iterator[None]:
+    """Let this process take so much more memory: beyond it, what would be killed for want of memory raises an error."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = _status_bytes("VmData") + more_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if soft == resource.RLIM_INFINITY else min(soft, limit), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
 def raise_open_files() -> int:
     """Allow this process, and those it starts, as many open files as the system lets it, up to 65,536; returns how many."""
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max(now, min(most, _OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
     return wanted
+
+
+def _status_bytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:

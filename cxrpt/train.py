@@ -4,23 +4,18 @@ import logging
 import time
 from contextlib import ExitStack, closing
 from itertools import islice
+from pathlib import Path
 
 import torch
 
 from cxrpt.bad_data import BadData, replaced_line, stop_line, too_many, worth_a_line
 from cxrpt.checkpoint.export import export_model
 from cxrpt.checkpoint.lease import take_lease
-from cxrpt.checkpoint.state import RunState, data_changes
-from cxrpt.checkpoint.store import (
-    begin_save,
-    check_files,
-    commit,
-    committed_steps,
-    remove_uncommitted,
-    seal_files,
-    step_folder,
-    withdraw_old,
-)
+from cxrpt.checkpoint.resume import check_init, choose_checkpoint, init_model
+from cxrpt.checkpoint.saver import Saver
+from cxrpt.checkpoint.shards import ShardReader
+from cxrpt.checkpoint.state import RUN_STATE, RunState, data_changes
+from cxrpt.checkpoint.store import remove_uncommitted, withdraw_old
 from cxrpt.config import RunConfig
 from cxrpt.data.batch import Batch
 from cxrpt.data.loading.lengths import measure_tokens_per_word
@@ -28,9 +23,10 @@ from cxrpt.data.loading.micro_batches import micro_batches
 from cxrpt.data.loading.step import StepShape
 from cxrpt.data.loading.to_device import on_device
 from cxrpt.data.storage.step_samples import samples_of_step
-from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks, wait_for_all
-from cxrpt.dist.engine import Engine
+from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks, sum_over_ranks
+from cxrpt.dist.engine import DTYPES, Engine
 from cxrpt.dist.world import World, fit_timeouts, join_world, leave_world
+from cxrpt.dry_run import dry_run, largest_micro_batch
 from cxrpt.errors import InputError
 from cxrpt.machine import raise_open_files
 from cxrpt.model.flops import training_flops
@@ -53,30 +49,34 @@ DONE, RESUME_LATER = 0, 75
 log = logging.getLogger(__name__)
 
 
-def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False) -> int:
+def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False, last_good: bool = False) -> int:
     """Train from the last committed checkpoint, or from the start, to the last step or a stop signal.
 
     Returns:
         DONE or RESUME_LATER.
 
     Raises:
-        InputError: the configuration does not fit the data or the run; another trainer works on the run; too many samples
-            are bad, which is told after a save.
+        InputError: the configuration does not fit the data or the run; another trainer works on the run; the last checkpoint
+            is damaged; too many samples are bad, which is told after a save.
+        SaveError: checkpoints could not be written.
         RuntimeError: the loss was not finite for too long; a loader worker was killed.
     """
     raise_open_files()
     world = join_world(config.engine.device, config.engine.hang_timeout_s)
     spans = Spans(world.device)
     try:
-        with watch(config.run_dir, world.rank, world.size, config.engine.hang_timeout_s, spans), ExitStack() as loader:
+        with watch(config.run_dir, world.rank, world.size, config.engine.hang_timeout_s, spans), ExitStack() as open_parts:
             lease = take_lease(config.run_dir) if world.is_first else None
-            saved = _last_saved(config, world)
+            if world.is_first:
+                remove_uncommitted(config.run_dir)
+            checkpoint = choose_checkpoint(config.run_dir, world.rank, world.size, last_good)
+            saved = RunState.read(checkpoint) if checkpoint else None
             prepared = prepare(config, world.rank, world.size, world.local_size, saved, accept_data_change)
             if len(set(gather_objects(prepared.plan.fingerprint()))) > 1:
                 raise InputError(
                     "ranks read different manifests: wait until the shards are whole on all nodes, and start again"
                 )
-            code = _train(config, prepared, world, stop, saved, loader, spans)
+            code = _train(config, prepared, world, stop, saved, checkpoint, open_parts, spans)
         del lease
         return code
     finally:
@@ -89,35 +89,52 @@ def _train(
     world: World,
     stop: StopFlag,
     saved: RunState | None,
-    loader: ExitStack,
+    checkpoint: Path | None,
+    open_parts: ExitStack,
     spans: Spans,
 ) -> int:
     # Model
     torch.manual_seed(config.seed)
     model = PretrainModel(prepared.shape, len(prepared.sources), gather_rows_of_ranks)
+    if checkpoint is None and config.train.init_from:
+        fresh = init_model(model, check_init(config.train.init_from, prepared.shape, prepared.tokenizer))
+        log.info("weights from %s; new: %s", config.train.init_from, ", ".join(fresh) or "none")
+    model.transformer.recompute(config.engine.recompute_blocks)
+    if config.engine.compile:
+        model.transformer.compile_blocks()
     engine = Engine(model, config.engine, config.optim, prepared.step.micro_batch, prepared.step.accumulation, world)
     fit_timeouts(config.engine.hang_timeout_s)
     spikes = SpikeWatch(prepared.shape.scales, config.train.spike_threshold)
     window = LossWindow(prepared.shape.scales, [source.name for source in prepared.sources], world.device)
 
     # Resume
-    state = _resume(config, prepared, world, engine, window, saved)
+    state = saved or new_state(config, prepared)
+    if changes := data_changes(state.data, prepared.data) if saved else []:
+        log.info("from step %d on, by request: %s", state.step, "; ".join(changes))
+    state.data, state.timeline = prepared.data, [segment.to_json() for segment in prepared.plan.segments]
+    if checkpoint is not None:
+        engine.load(ShardReader(checkpoint), state.engine)
+        window.load(state.window_of(world.rank, world.size))
     spikes.load(state.spikes)
-    journal = Journal(config.run_dir / "journal.jsonl") if world.is_first else None
+    journal = open_parts.enter_context(closing(Journal(config.run_dir / "journal.jsonl"))) if world.is_first else None
     if state.step:
         log.info("resuming after step %d", state.step)
+    weights = loss_weights(config)
+    if config.train.dry_run and state.step < config.train.steps:
+        largest = largest_micro_batch(prepared.sources, prepared.maker, prepared.step.micro_batch)
+        dry_run(engine, largest.to(world.device), weights, config.engine, world)
 
     # Data
     rates = from_first_rank(measure_tokens_per_word(prepared.sources, prepared.maker) if world.is_first else None)
     dataset, pin = prepared.micro_batches(state.slot, rates), world.device.type == "cuda"
-    from_workers = loader.enter_context(closing(micro_batches(dataset, config.data.workers, config.data.prefetch, pin)))
-    stream = loader.enter_context(closing(on_device(from_workers, world.device)))
+    from_workers = open_parts.enter_context(closing(micro_batches(dataset, config.data.workers, config.data.prefetch, pin)))
+    stream = open_parts.enter_context(closing(on_device(from_workers, world.device)))
     bad_data = BadData([source.name for source in prepared.sources])
-    peak = matmul_flops(world.device, torch.bfloat16 if config.engine.precision == "bf16" else torch.float32)
+    peak = matmul_flops(world.device, DTYPES[config.engine.precision])
     speed, progress = SpeedMeter(world.device, peak), ProgressLine(config.train.steps)
+    saver = open_parts.enter_context(closing(_saver(config, prepared, world, progress)))
     trace = Trace(config.train, config.run_dir, world.rank, world.device, spans)
-    loader.callback(trace.end)
-    weights = loss_weights(config)
+    open_parts.callback(trace.end)
     began, first_step = time.monotonic(), state.step
 
     spans.begin(state.step + 1)
@@ -130,10 +147,12 @@ def _train(
         waited = time.perf_counter() - wait_from
         bad_data.see(batches)
         with spans("agree"):
-            totals = _agree(batches, stop.raised, list(weights), prepared.step, world)
+            totals = _agree(batches, stop.raised, saver.flags(), list(weights), prepared.step, world)
+            saver.advance(int(totals["sealed"]), int(totals["save failed"]), world.size)
         if totals["stop"]:
             with spans("save"):
-                _save(config, prepared, world, engine, state, window, spikes)
+                _save(saver, engine, state, window, spikes)
+                saver.finish(state.step)
             return RESUME_LATER
 
         # Forward, backward, update
@@ -160,7 +179,12 @@ def _train(
         last = state.step == config.train.steps or problem is not None
         if state.step % config.train.log_every == 0 or state.step == 1 or last:
             with spans("log"):
-                metrics = window.means() | speed.rates() | spans.rates() | _bookkeeping(prepared, state, lr, engine.grad_norm())
+                metrics = (
+                    window.means()
+                    | speed.rates()
+                    | spans.rates()
+                    | _bookkeeping(prepared, state, saver, lr, engine.grad_norm())
+                )
                 metrics |= _tell_spikes(config, prepared, world, spikes, journal, progress)
                 if journal is not None:
                     journal.write(state.step, metrics)
@@ -168,10 +192,12 @@ def _train(
                     progress.show(state.step, metrics, left)
         if state.step % config.train.checkpoint_every == 0 or last:
             with spans("save"):
-                _save(config, prepared, world, engine, state, window, spikes)
+                _save(saver, engine, state, window, spikes)
         spans.end_step()
         if problem is not None:
+            saver.finish(state.step)
             raise InputError(problem)
+    saver.finish(state.step)
     return DONE
 
 
@@ -184,15 +210,17 @@ def loss_weights(config: RunConfig) -> dict[str, float]:
     return {"mlm": objective.mlm_weight} | mvm | {"itc": objective.itc_weight}
 
 
-def _agree(batches: list[Batch], stop: bool, objectives: list[str], shape: StepShape, world: World) -> dict[str, float]:
-    """Counts of the whole step over all ranks, how far its fullest rank is above the mean of tokens, and whether any rank
-    was told to stop, in one reduction.
+def _agree(
+    batches: list[Batch], stop: bool, save: tuple[bool, bool], objectives: list[str], shape: StepShape, world: World
+) -> dict[str, float]:
+    """Counts of the whole step over all ranks, how far its fullest rank is above the mean of tokens, whether any rank was told
+    to stop, and what has become of the save under way, in one reduction.
 
     Raises:
         RuntimeError: ranks took samples by different lengths.
     """
     mine = {name: float(sum(batch.counts().get(name, 0) for batch in batches)) for name in objectives}
-    mine["stop"] = float(stop)
+    mine |= {"stop": float(stop), "sealed": float(save[0]), "save failed": float(save[1])}
     for source in range(len(batches[0].num_by_source)):
         mine[f"samples {source}"] = float(sum(batch.num_by_source[source] for batch in batches))
         mine[f"bad {source}"] = float(sum(batch.num_bad_by_source[source] for batch in batches))
@@ -267,8 +295,9 @@ def _tell_spikes(
     return {"train/loss_spikes": float(spikes.total)}
 
 
-def _bookkeeping(prepared: Prepared, state: RunState, lr: float, grad_norm: float) -> dict[str, float]:
+def _bookkeeping(prepared: Prepared, state: RunState, saver: Saver, lr: float, grad_norm: float) -> dict[str, float]:
     metrics = {"optim/lr": lr, "optim/grad_norm": grad_norm, "optim/skipped_steps": float(state.skipped_total)}
+    metrics |= {"save/stall_s": saver.stall_s, "save/failed": float(saver.failed_total)}
     epochs = prepared.plan.epochs(state.slot)
     for source in prepared.sources:
         metrics[f"data/epochs/{source.name}"] = epochs.get(source.name, 0.0)
@@ -276,64 +305,21 @@ def _bookkeeping(prepared: Prepared, state: RunState, lr: float, grad_norm: floa
     return metrics
 
 
-def _last_saved(config: RunConfig, world: World) -> RunState | None:
-    """The state of the last committed step, on every rank; None if there is none."""
-    if world.is_first:
-        remove_uncommitted(config.run_dir)
-    steps = from_first_rank(committed_steps(config.run_dir) if world.is_first else None)
-    return RunState.read(step_folder(config.run_dir, steps[-1])) if steps else None
+def _saver(config: RunConfig, prepared: Prepared, world: World, progress: ProgressLine) -> Saver:
+    dtype = DTYPES[config.engine.precision]
 
+    def add_weights(folder: Path) -> None:
+        weights, step = ShardReader(folder).weights(dtype), RunState.read(folder).step
+        export_model(folder, weights, prepared.shape, prepared.tokenizer, config.data, step)
 
-def _resume(
-    config: RunConfig, prepared: Prepared, world: World, engine: Engine, window: LossWindow, saved: RunState | None
-) -> RunState:
-    """The state to go on from, with engine and window set to it."""
-    state = saved or new_state(config, prepared, world.size)
-    changes = data_changes(state.data, prepared.data)
-    state.data, state.timeline = prepared.data, [segment.to_json() for segment in prepared.plan.segments]
-    if saved is None:
-        return state
-    if changes:
-        log.info("from step %d on, by request: %s", state.step, "; ".join(changes))
-    folder = step_folder(config.run_dir, state.step)
-    # Rank 0 reads everything once; a bad file must stop all ranks, with one message.
-    problem = None
-    if world.is_first:
-        try:
-            check_files(folder)
-        except InputError as error:
-            problem = str(error)
-    if problem := from_first_rank(problem):
-        raise InputError(problem)
-    engine.load(folder)
-    window.load(saved.windows[world.rank])
-    return state
-
-
-def _save(
-    config: RunConfig,
-    prepared: Prepared,
-    world: World,
-    engine: Engine,
-    state: RunState,
-    window: LossWindow,
-    spikes: SpikeWatch,
-) -> None:
-    """Save and commit the state after `state.step`, unless that is already there."""
-    if from_first_rank(state.step in committed_steps(config.run_dir) or state.step == 0):
-        return
-    if world.is_first:
-        begin_save(config.run_dir, state.step)
-    wait_for_all()
-    folder = step_folder(config.run_dir, state.step)
-    state.windows, state.spikes = gather_objects(window.state()), spikes.state()
-    engine.save(folder)
-    if world.is_first:
-        state.write(folder)
-        export_model(folder, engine.weights(), prepared.shape, prepared.tokenizer, config.data, state.step)
-    wait_for_all()
-    entries = [entry for part in gather_objects(seal_files(folder, world.rank, world.size)) for entry in part]
-    if world.is_first:
-        commit(folder, entries)
+    def withdraw() -> None:
         withdraw_old(config.run_dir, config.train.keep_last, config.train.keep_every)
-    wait_for_all()
+
+    return Saver(config.run_dir, world.rank, config.train.max_failed_saves, add_weights, withdraw, progress.say)
+
+
+def _save(saver: Saver, engine: Engine, state: RunState, window: LossWindow, spikes: SpikeWatch) -> None:
+    """Begin to save the state after `state.step`."""
+    if state.step:
+        state.windows, state.spikes, state.engine = gather_objects(window.state()), spikes.state(), engine.scalars()
+        saver.save(state.step, engine.pieces_to_save(), {RUN_STATE: state.to_json()})

@@ -17,7 +17,7 @@ _STACKS_S = 0.5
 _WHY = ": killed by hand, or by the kernel for want of memory; the same command resumes from the last checkpoint"
 
 
-def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -> int:
+def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, last_good: bool = False) -> int:
     """Train on `ranks` processes of this machine; started again, the run resumes from its last committed checkpoint.
 
     Returns:
@@ -29,11 +29,11 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
     from cxrpt.dist.world import local_environment
     from cxrpt.preflight import check_launch
     from cxrpt.rundir import write_run_files
-    from cxrpt.track.sink import start_sink
+    from cxrpt.track.sink import end_sink, start_sink
     from cxrpt.watchdog import STACKS_SIGNAL
 
-    prepared = check_launch(config, ranks, accept_data_change)
-    write_run_files(config, prepared.plan.fingerprint())
+    prepared = check_launch(config, ranks, accept_data_change, last_good)
+    write_run_files(config, prepared.plan.fingerprint(), prepared.sources)
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or max(1, (os.cpu_count() or 1) // ranks)
     sink = start_sink(config.run_dir) if config.track.uri != "none" else None
     # A stop signal waits until the ranks can take it: they inherit the mask and lift it when their handlers stand.
@@ -43,6 +43,7 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
         lifeline, ours = os.pipe()
         command = [sys.executable, "-P", "-m", "launch.rank", str(config.run_dir), "--lifeline", str(lifeline)]
         command += ["--accept-data-change"] if accept_data_change else []
+        command += ["--last-good"] if last_good else []
         processes = []
         for rank in range(ranks):
             environment = os.environ | local_environment(rank, ranks, f"file://{meeting}/ranks", threads)
@@ -55,9 +56,8 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
             os.close(ours)
             for process in processes:
                 process.wait()
-    if sink is not None and sink.stdin is not None:
-        sink.stdin.close()
-        sink.wait()
+    if sink is not None:
+        end_sink(sink, config.run_dir)
     return code
 
 

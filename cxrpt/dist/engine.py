@@ -1,53 +1,31 @@
-"""DeepSpeed behind five verbs: the only importer of deepspeed, whose JSON is generated here from the typed config."""
+"""DeepSpeed behind a few verbs: the only importer of deepspeed."""
 
 import contextlib
 import io
 import logging
-import math
 import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cxrpt.checkpoint.shards import Piece, ShardReader
 from cxrpt.config import EngineConfig, OptimConfig
+from cxrpt.dist.deepspeed_json import Watched, deepspeed_json
+from cxrpt.dist.partitions import adam_state, flat_tensors, pieces_of_rank, spread_weights
+from cxrpt.dist.reference_optimizer import ReferenceAdamW
 from cxrpt.dist.world import World
 from cxrpt.errors import InputError
+from cxrpt.optim import parameter_groups
 
 log = logging.getLogger(__name__)
 
-SHARDS_TAG = "deepspeed"
-"""Folder of the shards within a checkpoint's folder."""
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+"""Of the forward pass, by `engine.precision`."""
 
-
-def deepspeed_json(engine: EngineConfig, optim: OptimConfig, micro_batch: int, accumulation: int, world: int) -> dict[str, Any]:
-    """DeepSpeed's configuration."""
-    return {
-        "train_micro_batch_size_per_gpu": micro_batch,
-        "gradient_accumulation_steps": accumulation,
-        "train_batch_size": micro_batch * accumulation * world,
-        "gradient_clipping": optim.clip_norm,
-        "bf16": {"enabled": engine.precision == "bf16"},
-        "communication_data_type": "fp32",
-        "data_types": {"grad_accum_dtype": "fp32"},
-        "zero_optimization": {"stage": engine.zero_stage, "overlap_comm": False, "contiguous_gradients": True},
-        "steps_per_print": 2**31 - 1,
-        "wall_clock_breakdown": False,
-        "torch_autocast": {"enabled": False},
-    }
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; norms, biases, embeddings, positions and single rows do not."""
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for name, parameter in model.named_parameters():
-        decays = parameter.dim() >= 2 and not name.endswith(("position", "position.weight", "token.weight"))
-        groups[decays].append(parameter)
-    return [
-        {"params": groups[True], "weight_decay": weight_decay},
-        {"params": groups[False], "weight_decay": 0.0},
-    ]
+_SCALER_STATE = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
+"""What fp16's dynamic loss scale depends on."""
 
 
 class Engine:
@@ -66,23 +44,23 @@ class Engine:
         logger.propagate = True
         # An inference kernel that training never calls; building it takes a compiler and up to a minute.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-        b1, b2 = optim.betas
-        groups = parameter_groups(model, optim.weight_decay)
-        fused = world.device.type == "cuda"
-        optimizer = torch.optim.AdamW(groups, lr=optim.lr, betas=(b1, b2), eps=optim.eps, fused=fused)
-        # Without an optimizer of DeepSpeed's own nobody tells the norm or looks for values that are not finite.
-        self._plain = engine.zero_stage == 0 and engine.precision == "fp32"
+        if engine.precision == "fp16" and not deepspeed.accelerator.get_accelerator().is_fp16_supported():
+            raise InputError(f"engine.precision='fp16': this {world.device.type} cannot: use bf16 or fp32")
+        json = Watched(deepspeed_json(engine, optim, micro_batch, accumulation, world.size))
         said = io.StringIO()
         with contextlib.redirect_stdout(said):  # it prints memory tables, meant for itself
             self._engine, *_ = deepspeed.initialize(
-                model=model.to(world.device),
-                optimizer=optimizer,
-                config=deepspeed_json(engine, optim, micro_batch, accumulation, world.size),
+                model=model.to(world.device), optimizer=_optimizer(model, engine, optim, world), config=json
             )
         log.info("DeepSpeed: %s", " | ".join(said.getvalue().splitlines()))
+        _check_taken(self._engine, json, engine)
+        if engine.precision == "fp16":
+            # Our own limit of skipped steps ends a run whose gradients never become finite.
+            self._engine.optimizer.loss_scaler.raise_error_at_min_scale = False
         self._norm: Tensor | float | None = None
         # DeepSpeed divides by accumulation and averages over ranks; our losses are already means over the global batch.
         self._undo_division = float(accumulation * world.size)
+        self._world, self._zero_stage = world, engine.zero_stage
 
     @property
     def model(self) -> nn.Module:
@@ -105,20 +83,10 @@ class Engine:
 
         Returns:
             Whether the update was skipped, as the gradient is not finite.
-
-        Raises:
-            RuntimeError: a gradient that is not finite where DeepSpeed would apply it (ZeRO 0 in fp32).
         """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = lr
         if not self._engine.is_gradient_accumulation_boundary():
-            self._engine.step()
-            return False
-        if self._plain:
-            gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-            self._norm = float(torch.nn.utils.get_total_norm(gradients))
-            if not math.isfinite(self._norm):
-                raise RuntimeError("a gradient is not finite; ZeRO stage 0 in fp32 cannot skip the step: use stage 1")
             self._engine.step()
             return False
         skipped_before = self._engine.skipped_steps
@@ -133,22 +101,98 @@ class Engine:
         """The norm of the last update's gradient before clipping; not finite if it was skipped. Waits for the GPU."""
         return float(self._norm or 0.0)
 
-    def weights(self) -> dict[str, Tensor]:
-        """The model's weights by name, as the forward pass uses them, on the CPU."""
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.state_dict().items()}
+    def pieces(self) -> list[Piece]:
+        """What this rank keeps of weights and optimizer, as views."""
+        return pieces_of_rank(self.model, self._engine.optimizer, self._engine.basic_optimizer, self._world.rank)
+    @property
+    def loss_scale(self) -> float:
+        """What fp16 multiplies the loss by at present; 1 in other precisions."""
+        return float(getattr(self._engine.optimizer, "loss_scale", 1.0))
 
-    def save(self, folder: Path) -> None:
-        """Write this rank's shards below `folder`; every rank must call it."""
-        self._engine.save_checkpoint(str(folder), tag=SHARDS_TAG, save_latest=False, exclude_frozen_parameters=False)
+    def rehearse(self, loss_of: Callable[[], Tensor]) -> None:
+        """Forward, backward and all communication of a step, which then is skipped: nothing remains of it but the memory taken.
 
-    def load(self, folder: Path) -> None:
-        """Read this rank's shards; every rank must call it, in a world like the one that saved.
+        Between steps only; all ranks must call it. The gradient is made not finite, so that DeepSpeed clears up as after any
+        step that it skips.
+
+        Args:
+            loss_of: calls `forward` and gives the loss of a micro-batch.
+        """
+        engine, optimizer = self._engine, self._engine.optimizer
+        counters = ("skipped_steps", "global_steps", "global_samples", "micro_steps")
+        before = {name: getattr(engine, name) for name in counters}
+        scaler = getattr(optimizer, "loss_scaler", None)
+        scale = dict(vars(scaler)) if scaler is not None else {}
+        engine.set_gradient_accumulation_boundary(True)
+        self.backward(loss_of() * float("nan"))
+        engine.step()
+        engine.set_gradient_accumulation_boundary(None)
+        assert engine.skipped_steps == before["skipped_steps"] + 1, "a step without a finite gradient was applied"
+        for name, value in before.items():
+            setattr(engine, name, value)
+        if scaler is not None:
+            vars(scaler).update(scale)
+
+    def moments_to_come_bytes(self) -> int:
+        """What the first update will allocate on this rank: two fp32 moments of each weight that has none yet."""
+        adam = self._engine.basic_optimizer
+        owned = (p for group in adam.param_groups for p in group["params"] if not adam.state.get(p))
+        return sum(2 * 4 * p.numel() for p in owned)
+
+    def pieces_to_save(self) -> list[Piece]:
+        """Those that this rank saves: all, but where every rank has the same (ZeRO 0) every so many-th."""
+        pieces = self.pieces()
+        return pieces[self._world.rank :: self._world.size] if self._zero_stage == 0 else pieces
+
+    def scalars(self) -> dict[str, Any]:
+        """What a checkpoint must hold beside the pieces; the same on every rank."""
+        optimizer = self._engine.optimizer
+        state = self._engine.basic_optimizer.state[flat_tensors(self.model, optimizer)[0]]
+        scaler = getattr(optimizer, "loss_scaler", None)
+        scale = {name: getattr(scaler, name) for name in _SCALER_STATE if hasattr(scaler, name)}
+        return {"updates": int(state["step"]) if "step" in state else 0, "loss_scale": scale}
+
+    def load(self, reader: ShardReader, scalars: dict[str, Any]) -> None:
+        """Take up what `pieces_to_save` and `scalars` gave, of any number of ranks and any stage; every rank must call it.
 
         Raises:
-            InputError: DeepSpeed finds no shards for this rank there.
+            InputError: the checkpoint does not hold what this model needs.
         """
-        path, _ = self._engine.load_checkpoint(str(folder), tag=SHARDS_TAG)
-        if path is None:
-            raise InputError(
-                f"{folder} holds no DeepSpeed shards for this rank: remove its COMMITTED file to resume from the step before"
-            )
+        reader.load(self.pieces())
+        optimizer = self._engine.optimizer
+        for flat in flat_tensors(self.model, optimizer):
+            adam_state(self._engine.basic_optimizer, flat)["step"].fill_(scalars["updates"])
+        for name, value in scalars["loss_scale"].items():
+            setattr(optimizer.loss_scaler, name, value)
+        spread_weights(optimizer)
+
+
+def _optimizer(model: nn.Module, engine: EngineConfig, optim: OptimConfig, world: World) -> torch.optim.Optimizer:
+    groups = parameter_groups(model, optim.weight_decay)
+    b1, b2 = optim.betas
+    options: dict[str, Any] = {"lr": optim.lr, "betas": (b1, b2), "eps": optim.eps, "fused": world.device.type == "cuda"}
+    if engine.zero_stage == 0:
+        return ReferenceAdamW(groups, optim.clip_norm, **options)
+    return torch.optim.AdamW(groups, **options)
+
+
+def _check_taken(engine: Any, json: Watched, config: EngineConfig) -> None:
+    """Raise RuntimeError for what DeepSpeed did not read or took otherwise; it says nothing itself."""
+    dtype = DTYPES[config.precision]
+    asked_and_taken = {
+        "keys that nobody reads": ([], json.unread()),
+        "stage": (config.zero_stage, int(engine.zero_optimization_stage())),
+        "clipping": (json["gradient_clipping"], engine.gradient_clipping()),
+        "samples of a micro-batch": (json["train_micro_batch_size_per_gpu"], engine.train_micro_batch_size_per_gpu()),
+        "accumulation": (json["gradient_accumulation_steps"], engine.gradient_accumulation_steps()),
+        "samples of a step": (json["train_batch_size"], engine.train_batch_size()),
+        "types of weights and of summed gradients": ((dtype, torch.float32), engine.get_data_types()),
+        "type of the weights themselves": ({dtype}, {p.dtype for p in engine.module.parameters()}),
+        "type on the wire": (torch.float32, engine.communication_data_type),
+        "dynamic loss scale": (config.precision == "fp16", bool(engine.dynamic_loss_scale()) and config.precision == "fp16"),
+        "wrapped optimizer": (config.zero_stage > 0, engine.optimizer is not engine.basic_optimizer),
+        "clipping by the wrapper": (json["gradient_clipping"], getattr(engine.optimizer, "clip_grad", 0.0)),
+    }
+    for what, (asked, taken) in asked_and_taken.items():
+        if asked != taken:
+            raise RuntimeError(f"DeepSpeed: {what}: asked for {asked}, taken {taken}: install the version of docker/constraints.txt")

@@ -92,7 +92,7 @@ class PretrainModel(nn.Module):
         if shape.contrast:
             self.image_projection = nn.Linear(shape.width, shape.width, bias=False)
             self.text_projection = nn.Linear(shape.width, shape.width, bias=False)
-            self.log_scale = nn.Parameter(torch.tensor([2.6592]))  # ln(1 / 0.07)
+            self.sharpness = Sharpness()
         init_weights(self, shape.depth)
 
     def forward(self, batch: Batch) -> Losses:
@@ -108,8 +108,7 @@ class PretrainModel(nn.Module):
         if self.shape.contrast:
             images = self.image_vectors(states, batch.pair_image_rows_C)
             texts = self.text_vectors(states, batch.pair_text_rows_C)
-            inverse_temperature = self.log_scale.float().clamp(max=4.6052).exp()[0]
-            itc = itc_loss(images, texts, batch.pair_study_C, batch.pair_wording_C, inverse_temperature, self.gather)
+            itc = itc_loss(images, texts, batch.pair_study_C, batch.pair_wording_C, self.sharpness(), self.gather)
         return Losses(mlm, mvm, itc)
 
     def states(self, batch: Batch) -> Tensor:
@@ -134,6 +133,22 @@ class PretrainModel(nn.Module):
     def text_vectors(self, states: Tensor, rows: Tensor) -> Tensor:
         """Unit vectors of texts, from their summary rows; only with the contrast on."""
         return F.normalize(self.text_projection(states.index_select(0, rows)).float(), dim=-1)
+
+
+class Sharpness(nn.Module):
+    """The inverse temperature of the contrast, learned, at most 100 (Radford et al., 2021).
+
+    A module of its own: ZeRO 3 takes weights away after the forward pass, and brings back for the backward pass those of
+    modules that return tensors. That of the model itself lost its gradient, without a word.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor([2.6592]))  # ln(1 / 0.07)
+
+    def forward(self) -> Tensor:
+        """A scalar."""
+        return self.log_scale.float().clamp(max=4.6052).exp()[0]
 
 
 def _mvm_head(shape: Shape) -> nn.Module:

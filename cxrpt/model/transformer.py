@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cxrpt.data.batch import Batch
 from cxrpt.model.attention import packed_attention
@@ -30,8 +31,16 @@ class Block(nn.Module):
         self.contract = nn.Linear(hidden, width)
 
     def forward(self, x_ND: Tensor, batch: Batch) -> Tensor:
-        q, k, v = self.qkv(self.norm_attention(x_ND)).unflatten(-1, (3, self.heads, -1)).unbind(1)
-        x_ND = x_ND + self.project(packed_attention(q, k, v, batch).flatten(1))
+        q, k, v = self.before_attention(x_ND).unbind(1)
+        return self.after_attention(x_ND, packed_attention(q, k, v, batch))
+
+    def before_attention(self, x_ND: Tensor) -> Tensor:
+        """(N, 3, H, D / H) queries, keys and values."""
+        return self.qkv(self.norm_attention(x_ND)).unflatten(-1, (3, self.heads, -1))
+
+    def after_attention(self, x_ND: Tensor, seen_NHD: Tensor) -> Tensor:
+        """(N, D) rows with what attention has seen, through the feed-forward net."""
+        x_ND = x_ND + self.project(seen_NHD.flatten(1))
         return x_ND + self.contract(F.gelu(self.expand(self.norm_mlp(x_ND))))
 
 
@@ -42,10 +51,32 @@ class Transformer(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(Block(width, heads, round(width * mlp_ratio)) for _ in range(depth))
         self.norm = LayerNorm(width)
+        self.recomputed: frozenset[int] = frozenset()
+
+    def recompute(self, num_blocks: int) -> None:
+        """Keep no activations of so many blocks, spread evenly, but compute them again in the backward pass; -1 takes all."""
+        depth = len(self.blocks)
+        count = depth if num_blocks < 0 else num_blocks
+        self.recomputed = frozenset(n for n in range(depth) if (n + 1) * count // depth > n * count // depth)
+
+    def compile_blocks(self) -> None:
+        """Compile what lies around attention, once for any number of rows.
+
+        Attention stays as it is: its calls follow the lengths in the pack, and a program for each mixture of lengths would
+        be compiled anew for nearly every batch.
+        """
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            for part in ("before_attention", "after_attention"):
+                setattr(block, part, torch.compile(getattr(block, part), dynamic=True, fullgraph=True))
 
     def forward(self, x_ND: Tensor, batch: Batch) -> Tensor:
-        for block in self.blocks:
-            x_ND = block(x_ND, batch)
+        for number, block in enumerate(self.blocks):
+            if number in self.recomputed and torch.is_grad_enabled():
+                # Nothing in a block is random.
+                x_ND = checkpoint(block, x_ND, batch, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x_ND = block(x_ND, batch)
         return self.norm(x_ND)
 
 

@@ -3,6 +3,8 @@
 One float64 vector holds everything, so that logging is one reduction and a checkpoint can keep it exactly.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -70,7 +72,7 @@ class LossWindow:
         return f"{name}/{source}" if source else name
 
 
-def step_loss(losses: Losses, counts: dict[str, float], weights: dict[str, float]) -> Tensor:
+def step_loss(losses: Losses, counts: Mapping[str, float], weights: dict[str, float]) -> Tensor:
     """What a micro-batch adds to the loss of its step.
 
     Args:

@@ -104,7 +104,7 @@ def test_without_contrast_the_results_say_so(make_run, tmp_path):
 
 
 def test_refusals_are_one_clear_line(evaluated, tmp_path, make_run):
-    with pytest.raises(InputError, match="step 15 has no committed checkpoint; committed are 10, 20"):
+    with pytest.raises(InputError, match="step 15 has no committed checkpoint: the nearest is 10; committed are 10, 20"):
         evaluate_step(evaluated[0], 15)
     with pytest.raises(InputError, match=r"no run directory"):
         evaluate_step(tmp_path, None)
