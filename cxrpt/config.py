@@ -6,13 +6,14 @@ that names the closest one that does.
 
 import difflib
 import re
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cxrpt.config_keys import check_keys, key_paths
 from cxrpt.errors import InputError
 
 STOP_SIGNAL_NAMES = ("TERM", "INT", "USR1", "USR2", "HUP", "ALRM", "XCPU")
@@ -241,44 +242,6 @@ class RunConfig:
         return Path(self.runs) / self.name
 
 
-def _key_paths(cls: Any, prefix: str = "") -> list[str]:
-    """All dotted keys of the tree; `*` stands for a key of the user's own (a source's name)."""
-    paths = []
-    hints = get_type_hints(cls)
-    for entry in fields(cls):
-        path, hint = prefix + entry.name, hints[entry.name]
-        paths.append(path)
-        if is_dataclass(hint):
-            paths += _key_paths(hint, path + ".")
-        elif is_dataclass(value_type := (get_args(hint) or (None,))[-1]):
-            paths += [f"{path}.*", *_key_paths(value_type, f"{path}.*.")]
-        elif get_origin(hint) is dict:
-            paths.append(f"{path}.*")
-    return paths
-
-
-def _check_keys(given: Any, where: str, known: list[str], prefix: str = "", pattern: str = "") -> None:
-    """Raise InputError for the first key that the tree does not have."""
-    if not isinstance(given, dict):
-        if any(key.startswith(pattern) for key in known) and prefix:
-            raise InputError(f"{where}: {prefix[:-1]}={given!r}: a section takes keys, as in {prefix}KEY=VALUE")
-        return
-    if prefix.endswith(".weight_from_step.") and None in given.values():
-        raise InputError(f"{where}: {prefix[:-1]}={given!r}: write a blank after each colon, as in {{20000: 0.5, 50000: 0}}")
-    for key, value in given.items():
-        path, by_name, by_star = f"{prefix}{key}", f"{pattern}{key}", f"{pattern}*"
-        if by_name not in known and by_star not in known:
-            candidates = [
-                prefix + k.removeprefix(pattern) for k in known if k.startswith(pattern) and "*" not in k[len(pattern) :]
-            ]
-            # The whole tree is searched only when no sibling is near: a key in the wrong section is as common as a slip.
-            near = difflib.get_close_matches(path, [c for c in candidates if c.count(".") == path.count(".")], 1, 0.6)
-            near = near or difflib.get_close_matches(path, [k for k in known if "*" not in k], 1, 0.3)
-            hint = f"; the closest key is {near[0]!r}" if near else ""
-            raise InputError(f"{where}: there is no key {path!r}{hint}")
-        _check_keys(value, where, known, path + ".", (by_name if by_name in known else by_star) + ".")
-
-
 def load_config(path: Path | None, overrides: list[str] | None = None) -> RunConfig:
     """Read a run's configuration.
 
@@ -289,7 +252,7 @@ def load_config(path: Path | None, overrides: list[str] | None = None) -> RunCon
     Raises:
         InputError: no such file, not yaml, an unknown key, a value of the wrong type or out of its range.
     """
-    known = _key_paths(RunConfig)
+    known = key_paths(RunConfig)
     tree: DictConfig = OmegaConf.structured(RunConfig)
     layers: list[tuple[str, Any]] = []
     try:
@@ -309,7 +272,7 @@ def load_config(path: Path | None, overrides: list[str] | None = None) -> RunCon
             given = OmegaConf.to_container(layer)
             if not isinstance(given, dict):
                 raise InputError(f"{where}: the configuration must be a mapping of keys")
-            _check_keys(given, where, known)
+            check_keys(given, where, known)
             tree = OmegaConf.merge(tree, layer)
         config = OmegaConf.to_object(tree)
     except InputError:

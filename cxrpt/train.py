@@ -135,7 +135,7 @@ def _train(
     saver = open_parts.enter_context(closing(_saver(config, prepared, world, progress)))
     trace = Trace(config.train, config.run_dir, world.rank, world.device, spans)
     open_parts.callback(trace.end)
-    began, first_step = time.monotonic(), state.step
+    began, first_step, problem = time.monotonic(), state.step, None
 
     spans.begin(state.step + 1)
     while state.step < config.train.steps:
@@ -195,9 +195,11 @@ def _train(
                 _save(saver, engine, state, window, spikes)
         spans.end_step()
         if problem is not None:
-            saver.finish(state.step)
-            raise InputError(problem)
-    saver.finish(state.step)
+            break
+    with spans("save"):
+        saver.finish(state.step)
+    if problem is not None:
+        raise InputError(problem)
     return DONE
 
 
