@@ -139,3 +139,11 @@ def test_on_other_ranks_the_first_takes_the_loss_sums_of_all():
     state = RunState(windows=[{"mlm": [1.5, 2.0]}, {"mlm": [0.25, 1.0], "itc": [3.0, 4.0]}])
     assert [state.window_of(rank, 2) for rank in (0, 1)] == state.windows
     assert state.window_of(0, 4) == {"mlm": [1.75, 3.0], "itc": [3.0, 4.0]} and state.window_of(3, 4) == {}
+
+
+def test_a_commit_that_cannot_be_read_is_named(tmp_path):
+    folder = save(tmp_path, 5)
+    for text in ("", "{}", "[]"):
+        (folder / COMMITTED).write_text(text)
+        with pytest.raises(InputError, match="step-00000005: COMMITTED cannot be read"):
+            check_files(folder)

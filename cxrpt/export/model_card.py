@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxrpt.checkpoint.export import WEIGHTS
-from cxrpt.checkpoint.provenance import Provenance, SourceSeen
 from cxrpt.eval.report import summary_rows
+from cxrpt.export.provenance import Provenance, SourceSeen
 from cxrpt.model.pretrain import Shape
 
 UNKNOWN = "not recorded"
