@@ -3,7 +3,6 @@ import json
 
 import pytest
 
-from cxrpt.checkpoint.lease import take_lease
 from cxrpt.checkpoint.state import RunState, check_resumable
 from cxrpt.checkpoint.store import (
     COMMITTED,
@@ -95,16 +94,6 @@ def test_retention_keeps_the_newest_every_nth_and_the_claimed(tmp_path):
     assert withdraw_old(tmp_path, 2, 20) == [30]
     assert committed_steps(tmp_path) == [10, 20, 40, 50, 60]
     assert withdraw_old(tmp_path, 0, 0) == []
-
-
-def test_one_trainer_a_run(tmp_path):
-    import os
-
-    handle = take_lease(tmp_path)
-    with pytest.raises(InputError, match="another trainer"):
-        take_lease(tmp_path, wait_s=0.1)
-    os.close(handle)
-    os.close(take_lease(tmp_path, wait_s=0.1))
 
 
 def test_what_may_not_change_on_resume():

@@ -28,7 +28,7 @@ def run(make_run, tmp_path):
     plans, lanes = [source.plan for source in sources], config.data.lanes
     segments = plan_segments(plans, 0, lanes, 1024, 0, config.train.global_batch // lanes)
     plan = Plan(plans, lanes, segments)
-    state = RunState(10, 20, timeline=[one.to_json() for one in segments], frozen={"global_batch": 8, "ranks": 2})
+    state = RunState(10, 20, timeline=[one.to_json() for one in segments], frozen={"global_batch": 8, "precision": "bf16"})
     state.samples_by_source, state.bad_by_source = {"north": 36, "south": 18, "west": 26}, {"north": 1}
     (step_folder(run, 10) / "run.json").write_text(state.to_json())
     recommit(step_folder(run, 10))
@@ -79,7 +79,7 @@ def test_the_card_tells_what_was_seen_and_scored(run, tmp_path):
     card = card_of(run, tmp_path / "after", step=10)
     for words in (
         "| north | not recorded | everything | 160 | 0 | 0 | 160 | 36 |", "| 1 |\n| south |", "Mix from step 5:", "west 39.9%",
-        "10 steps, 80 samples; global batch 8, ranks 2", "at step 9 (means since the step logged before): mlm 4.500.",
+        "10 steps, 80 samples; global batch 8, precision bf16", "at step 9 (means since the step logged before): mlm 4.500.",
         "Step 10, split: test", "split_pairs 0", "Which reports the tokenizer was trained on: not recorded",
         "north, south, west: not recorded; their manifests do not say what made the shards",
         f"{results['details']['classify']['mean']['auroc']:.3f} [", "## Licence\n\nNot stated.",
