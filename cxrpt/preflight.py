@@ -1,5 +1,7 @@
 """Everything that can be found wrong before the first step, found there."""
 
+import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,10 @@ def check_launch(config: RunConfig, ranks: int, accept_data_change: bool) -> Pre
     steps = committed_steps(config.run_dir)
     saved = RunState.read(step_folder(config.run_dir, steps[-1])) if steps else None
     prepared = prepare(config, 0, ranks, ranks, saved, accept_data_change)
+    if config.engine.compile and not shutil.which(os.environ.get("CXX", "g++")):
+        raise InputError(
+            "engine.compile=True: there is no C++ compiler here (g++, or what CXX names): install one or set it false"
+        )
     check_shards(prepared.sources, config.data.lanes)
     choose_device(config.engine.device, ranks - 1)
     if steps and steps[-1] > config.train.steps:
