@@ -6,14 +6,18 @@ that names the closest one that does.
 
 import difflib
 import re
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cxrpt.config_keys import check_keys, key_paths
 from cxrpt.errors import InputError
+
+STOP_SIGNAL_NAMES = ("TERM", "INT", "USR1", "USR2", "HUP", "ALRM", "XCPU")
+"""Signals that may ask a run to stop; SIGQUIT writes stacks."""
 
 
 @dataclass
@@ -149,6 +153,9 @@ class EngineConfig:
     1.01 of the speed, and half a minute at each start); on a GPU it was not measured. A C++ compiler must be there."""
     max_skipped_steps: int = 20
     """Steps in a row with a non-finite loss or gradient after which the run stops."""
+    hang_timeout_s: float = 900.0
+    """A run in which no part of a step ends for so long ends with the stacks of all ranks and the name of the one that hangs;
+    starting, the first step and a save may take four times as long. 0 waits for ever."""
 
 
 @dataclass
@@ -160,6 +167,10 @@ class TrainConfig:
     """Samples of one optimizer step, over all ranks and accumulation."""
     log_every: int = 10
     checkpoint_every: int = 1000
+    init_from: str = ""
+    """A run, a checkpoint or an exported folder whose weights a new run begins with; optimizer and data begin anew."""
+    max_failed_saves: int = 3
+    """Saves in a row that may fail (a full disk); one more ends the run. 0 ends it at the first."""
     dry_run: bool = True
     """Before the first step, the largest micro-batch that the run can meet goes forward and backward without an update: what
     it needs is told, and too little memory ends the run at once."""
@@ -167,6 +178,14 @@ class TrainConfig:
     """Newest checkpoints that are kept; 0 keeps all."""
     keep_every: int = 0
     """Steps whose multiples are kept for good; 0 keeps none beyond the newest."""
+    stop_signals: list[str] = field(default_factory=lambda: ["TERM", "INT", "USR1", "USR2"])
+    """Signals upon which the run saves and ends with code 75; a second INT ends it at once, without a save."""
+    spike_threshold: float = 10.0
+    """A step whose loss is so many deviations above the median of the 64 before it is told, with its samples; 0 tells none."""
+    trace_from_step: int = 10
+    """First step of a trace."""
+    trace_steps: int = 0
+    """Steps that ranks 0 to 7 record as a Chrome trace, RUN/traces/*.json: a few, as each takes megabytes; 0 records none."""
 
 
 @dataclass
@@ -224,44 +243,6 @@ class RunConfig:
         return Path(self.runs) / self.name
 
 
-def _key_paths(cls: Any, prefix: str = "") -> list[str]:
-    """All dotted keys of the tree; `*` stands for a key of the user's own (a source's name)."""
-    paths = []
-    hints = get_type_hints(cls)
-    for entry in fields(cls):
-        path, hint = prefix + entry.name, hints[entry.name]
-        paths.append(path)
-        if is_dataclass(hint):
-            paths += _key_paths(hint, path + ".")
-        elif is_dataclass(value_type := (get_args(hint) or (None,))[-1]):
-            paths += [f"{path}.*", *_key_paths(value_type, f"{path}.*.")]
-        elif get_origin(hint) is dict:
-            paths.append(f"{path}.*")
-    return paths
-
-
-def _check_keys(given: Any, where: str, known: list[str], prefix: str = "", pattern: str = "") -> None:
-    """Raise InputError for the first key that the tree does not have."""
-    if not isinstance(given, dict):
-        if any(key.startswith(pattern) for key in known) and prefix:
-            raise InputError(f"{where}: {prefix[:-1]}={given!r}: a section takes keys, as in {prefix}KEY=VALUE")
-        return
-    if prefix.endswith(".weight_from_step.") and None in given.values():
-        raise InputError(f"{where}: {prefix[:-1]}={given!r}: write a blank after each colon, as in {{20000: 0.5, 50000: 0}}")
-    for key, value in given.items():
-        path, by_name, by_star = f"{prefix}{key}", f"{pattern}{key}", f"{pattern}*"
-        if by_name not in known and by_star not in known:
-            candidates = [
-                prefix + k.removeprefix(pattern) for k in known if k.startswith(pattern) and "*" not in k[len(pattern) :]
-            ]
-            # The whole tree is searched only when no sibling is near: a key in the wrong section is as common as a slip.
-            near = difflib.get_close_matches(path, [c for c in candidates if c.count(".") == path.count(".")], 1, 0.6)
-            near = near or difflib.get_close_matches(path, [k for k in known if "*" not in k], 1, 0.3)
-            hint = f"; the closest key is {near[0]!r}" if near else ""
-            raise InputError(f"{where}: there is no key {path!r}{hint}")
-        _check_keys(value, where, known, path + ".", (by_name if by_name in known else by_star) + ".")
-
-
 def load_config(path: Path | None, overrides: list[str] | None = None) -> RunConfig:
     """Read a run's configuration.
 
@@ -272,7 +253,7 @@ def load_config(path: Path | None, overrides: list[str] | None = None) -> RunCon
     Raises:
         InputError: no such file, not yaml, an unknown key, a value of the wrong type or out of its range.
     """
-    known = _key_paths(RunConfig)
+    known = key_paths(RunConfig)
     tree: DictConfig = OmegaConf.structured(RunConfig)
     layers: list[tuple[str, Any]] = []
     try:
@@ -292,7 +273,7 @@ def load_config(path: Path | None, overrides: list[str] | None = None) -> RunCon
             given = OmegaConf.to_container(layer)
             if not isinstance(given, dict):
                 raise InputError(f"{where}: the configuration must be a mapping of keys")
-            _check_keys(given, where, known)
+            check_keys(given, where, known)
             tree = OmegaConf.merge(tree, layer)
         config = OmegaConf.to_object(tree)
     except InputError:
@@ -405,7 +386,23 @@ def check_config(config: RunConfig) -> None:
     )  # fmt: skip
     _require(engine.device in ("auto", "cpu", "cuda"), "engine.device", engine.device, "must be auto, cpu or cuda")
     _require(engine.micro_batch >= 0, "engine.micro_batch", engine.micro_batch, "must be 0 or more")
-    for key in ("steps", "log_every", "checkpoint_every"):
+    _require(train.max_failed_saves >= 0, "train.max_failed_saves", train.max_failed_saves, "must be 0 or more")
+    _require(
+        0 <= engine.hang_timeout_s < float("inf"), "engine.hang_timeout_s", engine.hang_timeout_s, "must be 0 (off) or more"
+    )
+    for name in train.stop_signals:
+        known = difflib.get_close_matches(name.upper().removeprefix("SIG"), STOP_SIGNAL_NAMES, 1, 0.0)
+        _require(
+            name.removeprefix("SIG") in STOP_SIGNAL_NAMES,
+            "train.stop_signals",
+            name,
+            f"is no such signal: the closest is {known[0]!r}",
+        )
+    _require(
+        0 <= train.spike_threshold < float("inf"), "train.spike_threshold", train.spike_threshold, "must be 0 (off) or more"
+    )
+    _require(train.trace_steps >= 0, "train.trace_steps", train.trace_steps, "must be 0 (off) or more")
+    for key in ("steps", "log_every", "checkpoint_every", "trace_from_step"):
         _require(getattr(train, key) > 0, f"train.{key}", getattr(train, key), "must be above 0")
     optim = config.optim
     _require(optim.schedule in ("cosine", "constant"), "optim.schedule", optim.schedule, "must be cosine or constant")

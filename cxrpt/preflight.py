@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cxrpt.check_machine import check_machine
+from cxrpt.checkpoint.resume import check_init, last_state
 from cxrpt.checkpoint.state import RunState, check_resumable
-from cxrpt.checkpoint.store import committed_steps, step_folder
 from cxrpt.config import RunConfig
 from cxrpt.data.example import ExampleMaker
 from cxrpt.data.loading.lengths import Lengths, measure_tokens_per_word
@@ -86,7 +86,7 @@ def prepare(
     of_plan = [source.plan for source in sources]
     data = describe_data(of_plan, config.seed, config.data.mix_slots, config.data.temperature)
     if saved is not None:
-        check_resumable(saved, _frozen(config, tokenizer, shape, world), data, accept_data_change)
+        check_resumable(saved, _frozen(config, tokenizer, shape), data, accept_data_change)
     plan = Plan(of_plan, config.data.lanes, _segments(config, of_plan, step, data, saved))
     if plan.end_slot is not None and config.train.steps * step.slots > plan.end_slot:
         raise InputError(
@@ -121,12 +121,12 @@ def load_tokenizer(config: RunConfig) -> Tokenizer:
     return Tokenizer.load(Path(config.data.tokenizer))
 
 
-def new_state(config: RunConfig, prepared: Prepared, ranks: int) -> RunState:
+def new_state(config: RunConfig, prepared: Prepared) -> RunState:
     """The state of a run that has not begun."""
-    return RunState(frozen=_frozen(config, prepared.tokenizer, prepared.shape, ranks))
+    return RunState(frozen=_frozen(config, prepared.tokenizer, prepared.shape))
 
 
-def _frozen(config: RunConfig, tokenizer: Tokenizer, shape: Shape, ranks: int) -> dict[str, Any]:
+def _frozen(config: RunConfig, tokenizer: Tokenizer, shape: Shape) -> dict[str, Any]:
     """What must not change while a run goes on."""
     return {
         "tokenizer": tokenizer.fingerprint,
@@ -134,12 +134,10 @@ def _frozen(config: RunConfig, tokenizer: Tokenizer, shape: Shape, ranks: int) -
         "global_batch": config.train.global_batch,
         "data.lanes": config.data.lanes,
         "precision": config.engine.precision,
-        "zero_stage": config.engine.zero_stage,
-        "ranks": ranks,
     }
 
 
-def check_launch(config: RunConfig, ranks: int, accept_data_change: bool) -> Prepared:
+def check_launch(config: RunConfig, ranks: int, accept_data_change: bool, last_good: bool = False) -> Prepared:
     """What the launcher asks before it starts local ranks, so that the answer comes once.
 
     Raises:
@@ -148,8 +146,7 @@ def check_launch(config: RunConfig, ranks: int, accept_data_change: bool) -> Pre
     """
     if ranks < 1:
         raise InputError(f"--ranks {ranks}: must be at least 1")
-    steps = committed_steps(config.run_dir)
-    saved = RunState.read(step_folder(config.run_dir, steps[-1])) if steps else None
+    saved = last_state(config.run_dir, last_good)
     prepared = prepare(config, 0, ranks, ranks, saved, accept_data_change)
     if config.engine.compile and not shutil.which(os.environ.get("CXX", "g++")):
         raise InputError(
@@ -157,12 +154,14 @@ def check_launch(config: RunConfig, ranks: int, accept_data_change: bool) -> Pre
         )
     check_shards(prepared.sources, config.data.lanes)
     choose_device(config.engine.device, ranks - 1)
-    if steps and steps[-1] > config.train.steps:
+    if saved is not None and saved.step > config.train.steps:
         raise InputError(
-            f"train.steps={config.train.steps}: the run is at step {steps[-1]} already: name more steps or another run"
+            f"train.steps={config.train.steps}: the run is at step {saved.step} already: name more steps or another run"
         )
+    if saved is None and config.train.init_from:
+        check_init(config.train.init_from, prepared.shape, prepared.tokenizer)
     check_machine(prepared.micro_batches(saved.slot if saved else 0), config.data, ranks)
     if config.track.uri and config.track.uri != "none":
         # Once a run is under way, a server that is gone costs nothing but delay.
-        check_tracking_uri(config.track.uri, must_answer=config.track.require_at_start and not steps)
+        check_tracking_uri(config.track.uri, must_answer=config.track.require_at_start and saved is None)
     return prepared

@@ -1,4 +1,4 @@
-"""What a run directory says about itself: configuration, code version, where its metrics go."""
+"""What a run directory says about itself: configuration, code version, data, where its metrics go."""
 
 import subprocess
 from dataclasses import asdict
@@ -9,8 +9,10 @@ from typing import Any
 import cxrpt
 from cxrpt.config import RunConfig, to_yaml
 from cxrpt.data.storage.remote import redact
+from cxrpt.data.storage.sources import Source
+from cxrpt.data_record import write_data_record
 from cxrpt.errors import InputError
-from cxrpt.track.sink import write_tracking
+from cxrpt.track.tracking_files import write_tracking
 
 _PACKAGES = ("torch", "deepspeed", "numpy", "webdataset", "sentencepiece", "opencv-python-headless")
 
@@ -33,8 +35,8 @@ def code_version() -> dict[str, str]:
     return versions
 
 
-def write_run_files(config: RunConfig, data_fingerprint: str) -> None:
-    """Write `config.yaml`, `code.txt` and the tracking settings; a run that goes on overwrites them.
+def write_run_files(config: RunConfig, data_fingerprint: str, sources: list[Source]) -> None:
+    """Write `config.yaml`, `code.txt` and the tracking settings, which a run that goes on overwrites; add to `data.json`.
 
     Raises:
         InputError: the run directory cannot be made.
@@ -52,6 +54,7 @@ def write_run_files(config: RunConfig, data_fingerprint: str) -> None:
     is_secret = any(redact(source.path) != source.path for source in config.data.sources.values())
     _write(run_dir / "config.yaml", to_yaml(config), 0o600 if is_secret else 0o644)
     _write(run_dir / "code.txt", "".join(f"{name} {number}\n" for name, number in versions.items()))
+    write_data_record(run_dir, sources, Path(config.data.tokenizer))
     if config.track.uri != "none":
         shown = asdict(config)
         for source in shown["data"]["sources"].values():

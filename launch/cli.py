@@ -13,6 +13,7 @@ import typer
 from cxrpt.errors import InputError
 from launch.demo import demo
 from launch.evaluate import evaluate
+from launch.export import export
 from launch.inspect import inspect
 from launch.metrics import metrics
 from launch.plan import plan
@@ -40,6 +41,7 @@ app.command()(tokenizer)
 app.command()(plan)
 app.command()(pretrain)
 app.command()(evaluate)
+app.command()(export)
 app.command()(metrics)
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from cxrpt.config import RunConfig
 from cxrpt.errors import InputError
-from cxrpt.preempt import STOP_SIGNALS
+from cxrpt.preempt import signals
 
 _POLL_S = 0.1
+_STACKS_S = 0.5
 _WHY = ": killed by hand, or by the kernel for want of memory; the same command resumes from the last checkpoint"
 
 
-def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -> int:
+def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, last_good: bool = False) -> int:
     """Train on `ranks` processes of this machine; started again, the run resumes from its last committed checkpoint.
 
     Returns:
@@ -28,18 +29,21 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
     from cxrpt.dist.world import local_environment
     from cxrpt.preflight import check_launch
     from cxrpt.rundir import write_run_files
-    from cxrpt.track.sink import start_sink
+    from cxrpt.track.sink import end_sink, start_sink
+    from cxrpt.watchdog import STACKS_SIGNAL
 
-    prepared = check_launch(config, ranks, accept_data_change)
-    write_run_files(config, prepared.plan.fingerprint())
+    prepared = check_launch(config, ranks, accept_data_change, last_good)
+    write_run_files(config, prepared.plan.fingerprint(), prepared.sources)
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or max(1, (os.cpu_count() or 1) // ranks)
     sink = start_sink(config.run_dir) if config.track.uri != "none" else None
     # A stop signal waits until the ranks can take it: they inherit the mask and lift it when their handlers stand.
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    stop_signals = signals(config.train.stop_signals)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [*stop_signals, STACKS_SIGNAL])
     with tempfile.TemporaryDirectory(prefix="cxrpt-") as meeting:
         lifeline, ours = os.pipe()
         command = [sys.executable, "-P", "-m", "launch.rank", str(config.run_dir), "--lifeline", str(lifeline)]
         command += ["--accept-data-change"] if accept_data_change else []
+        command += ["--last-good"] if last_good else []
         processes = []
         for rank in range(ranks):
             environment = os.environ | local_environment(rank, ranks, f"file://{meeting}/ranks", threads)
@@ -47,27 +51,30 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False) -
             processes.append(subprocess.Popen(words, env=environment, pass_fds=[lifeline], start_new_session=True))
         os.close(lifeline)
         try:
-            code = _wait(processes)
+            code = _wait(processes, config.run_dir, stop_signals)
         finally:
             os.close(ours)
             for process in processes:
                 process.wait()
-    if sink is not None and sink.stdin is not None:
-        sink.stdin.close()
-        sink.wait()
+    if sink is not None:
+        end_sink(sink, config.run_dir)
     return code
 
 
-def _wait(processes: list[subprocess.Popen]) -> int:
-    """The first code that is not 0 (of a rank that failed by itself), else 0; signals are passed on to all ranks."""
+def _wait(processes: list[subprocess.Popen], run_dir: Path, stop_signals: tuple[signal.Signals, ...]) -> int:
+    """The first code that is not 0 (of a rank that failed by itself), else 0; signals are passed on to all ranks.
+
+    When a rank fails, those that still run write their stacks, and are killed, which also ends one that is stopped.
+    """
+    from cxrpt.watchdog import STACKS_SIGNAL, stuck_in_native_code
 
     def forward(number: int, frame: object) -> None:
         for process in processes:
             if process.poll() is None:
                 process.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in STOP_SIGNALS}
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    before = {number: signal.signal(number, forward) for number in stop_signals}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [*stop_signals, STACKS_SIGNAL])
     try:
         while True:
             codes = [process.poll() for process in processes]
@@ -77,9 +84,14 @@ def _wait(processes: list[subprocess.Popen]) -> int:
                 for rank, process in enumerate(processes):
                     if (process.poll() or 0) < 0:
                         sys.stderr.write(f"cxrpt: rank {rank} was ended by {signal.Signals(-process.returncode).name}{_WHY}\n")
-                for process in processes:
-                    if process.poll() is None:
-                        process.kill()
+                    if process.returncode == 1 and stuck_in_native_code(run_dir, rank):
+                        sys.stderr.write(f"cxrpt: rank {rank} hung in native code: its stacks are in {run_dir}/logs\n")
+                alive = [process for process in processes if process.poll() is None]
+                for process in alive:
+                    process.send_signal(STACKS_SIGNAL)
+                time.sleep(_STACKS_S if alive else 0.0)
+                for process in alive:
+                    process.kill()
                 return 2 if 2 in failed else 1
             if None not in codes:
                 return max(code or 0 for code in codes)

@@ -18,7 +18,8 @@ def metrics(
 ) -> None:
     """Print, write or plot what runs have logged, evaluation included."""
     from cxrpt.track import table
-    from cxrpt.track.sink import TrackingError, fetch_metrics, sync_once
+    from cxrpt.track.sink import fetch_metrics, sync_once
+    from cxrpt.track.trouble import TrackingError
 
     try:
         if sync:

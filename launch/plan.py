@@ -9,12 +9,14 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from cxrpt.config import load_config
+from cxrpt.config import RunConfig, load_config
 from cxrpt.errors import InputError
 from launch.pretrain import ConfigFile, Overrides
 
 if TYPE_CHECKING:
     from cxrpt.data.loading.forecast import Forecast
+    from cxrpt.data.order.plan import Plan
+    from cxrpt.preflight import Prepared
 
 
 def plan(
@@ -23,9 +25,12 @@ def plan(
     nodes: Annotated[int, typer.Option(help="Nodes of the run.")] = 1,
     ranks: Annotated[int, typer.Option(help="Ranks a node.")] = 1,
     workers: Annotated[int | None, typer.Option(help="Loader processes a rank, in place of data.workers.")] = None,
+    step: Annotated[int | None, typer.Option(help="Print the samples of this step instead, over all ranks.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Print what a run will see: samples, epochs and tokens of each source, the mix, and whether ranks are balanced.
+
+    Of a run that has begun, --step follows the mix as it was, changes in mid-run included.
 
     Example: cxrpt plan configs/demo.yaml --ranks 2
     """
@@ -39,6 +44,9 @@ def plan(
         if value < 1:
             raise InputError(f"{name} {value}: must be at least 1")
     prepared = prepare(resolved, 0, nodes * ranks, ranks)
+    if step is not None:
+        _print_step(resolved, prepared, step, as_json)
+        return
     check_shards(prepared.sources, resolved.data.lanes, nodes)
     steps = resolved.train.steps
     seen = forecast(prepared.plan, prepared.sources, prepare_lengths(prepared), prepared.step, steps)
@@ -50,6 +58,47 @@ def plan(
         typer.echo(json.dumps(dataclasses.asdict(seen) | {"shape": shape}))
     else:
         _print(seen, shape)
+
+
+def _print_step(config: RunConfig, prepared: "Prepared", step: int, as_json: bool) -> None:
+    from cxrpt.data.storage.step_samples import samples_of_step
+
+    if step < 1:
+        raise InputError(f"--step {step}: steps are counted from 1")
+    first_slot = (step - 1) * prepared.step.slots
+    plan = _plan_of_run(config, prepared.plan, first_slot)
+    samples = samples_of_step(plan, prepared.sources, prepared.step.slots, first_slot)
+    if as_json:
+        typer.echo(json.dumps({"step": step, "samples": [dataclasses.asdict(sample) for sample in samples]}))
+        return
+    table = _table(f"the {len(samples):,} samples of step {step:,}", "source", "shard", "key", "epoch")
+    for sample in samples:
+        table.add_row(sample.source, sample.shard, sample.key, str(sample.epoch))
+    Console(width=max(120, Console().width)).print(table)
+
+
+def _plan_of_run(config: RunConfig, planned: "Plan", slot: int) -> "Plan":
+    """The plan that the run has followed so far, or that of the configuration if it has no checkpoint.
+
+    Raises:
+        InputError: a source is no longer what it was at the slot; no source is left there.
+    """
+    from cxrpt.checkpoint.state import RunState
+    from cxrpt.checkpoint.store import committed_steps, step_folder
+    from cxrpt.data.order.plan import Plan
+    from cxrpt.data.order.timeline import Segment
+
+    if steps := committed_steps(config.run_dir):
+        timeline = RunState.read(step_folder(config.run_dir, steps[-1])).timeline
+        planned = Plan(planned.sources, planned.lanes, tuple(Segment.from_json(fields) for fields in timeline))
+    segment = next(one for one in reversed(planned.segments) if one.first_slot <= slot)
+    if not segment.shares:
+        raise InputError("--step: every source has ended before that step")
+    now = {(source.name, source.fingerprint) for source in planned.sources}
+    for name in segment.shares:
+        if (name, segment.contents[name].fingerprint) not in now:
+            raise InputError(f"--step: source {name!r} is not what it was at that step: point it at the shards it had then")
+    return planned
 
 
 def _print(seen: "Forecast", shape: dict) -> None:

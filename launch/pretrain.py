@@ -1,5 +1,6 @@
 """`cxrpt pretrain`: train on this machine."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,21 @@ ConfigFile = Annotated[Path, typer.Argument(help="Yaml file that holds what diff
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value words that override the file.")]
 
 
+class Resume(StrEnum):
+    """Which checkpoint a run goes on from."""
+
+    LAST = "last"
+    LAST_GOOD = "last-good"
+
+
 def pretrain(
     config: ConfigFile,
     overrides: Overrides = None,
     ranks: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     accept_data_change: Annotated[bool, typer.Option(help="Go on although shards, weights or lanes changed.")] = False,
+    resume: Annotated[
+        Resume, typer.Option(help="last: stop if it is damaged. last-good: set damaged checkpoints aside.")
+    ] = Resume.LAST,
 ) -> None:
     """Pre-train on this machine; the same command again resumes from the last committed checkpoint.
 
@@ -24,7 +35,7 @@ def pretrain(
     from launch.local import run_ranks
 
     resolved = load_config(config, overrides)
-    code = run_ranks(resolved, ranks, accept_data_change)
+    code = run_ranks(resolved, ranks, accept_data_change, resume is Resume.LAST_GOOD)
     if code == 0:
         typer.echo(f"cxrpt: {resolved.run_dir} is done: {resolved.train.steps} steps")
     if code == 75:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cxrpt.config import load_config
 from cxrpt.errors import InputError
-from cxrpt.preempt import StopFlag
+from cxrpt.preempt import StopFlag, signals
 
 ORPHANED = 70
 _AFTER_FIRST_S = 1.0
@@ -24,41 +24,48 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--rank", type=int, required=True, help="for the log's name")
-    parser.add_argument("--lifeline", type=int, required=True, help="pipe that ends with the launcher")
+    parser.add_argument("--lifeline", type=int, help="pipe that ends with the launcher")
     parser.add_argument("--accept-data-change", action="store_true")
+    parser.add_argument("--last-good", action="store_true")
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_launcher, args=(arguments.lifeline,), daemon=True).start()
+    if arguments.lifeline is not None:
+        threading.Thread(target=_end_with_launcher, args=(arguments.lifeline,), daemon=True).start()
     rank = arguments.rank
-    stop = StopFlag()
-    stop.install()
     config = load_config(arguments.run_dir / "config.yaml")
+    stop = StopFlag()
+    stop.install(signals(config.train.stop_signals))
     logging.basicConfig(
         filename=config.run_dir / "logs" / f"rank-{rank}.log",
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("cxrpt").setLevel(logging.INFO)
     logging.captureWarnings(True)
-    # A run that waits for a file system would look as if it hung.
+    logging.raiseExceptions = False  # a log on a full disk is no reason to print a traceback at every line
+    # A run that waits for a file system would look as if it hung; one whose journal waits must be told of too.
     waits = logging.StreamHandler()
     waits.setFormatter(logging.Formatter("cxrpt: %(message)s"))
     waits.setLevel(logging.WARNING)
-    logging.getLogger("cxrpt.data.storage.open_shards").addHandler(waits)
+    for name in ("cxrpt.data.storage.open_shards", "cxrpt.track.journal"):
+        logging.getLogger(name).addHandler(waits)
+    from cxrpt.checkpoint.saver import SaveError
     from cxrpt.dist.collectives import lost_another_rank
     from cxrpt.train import train
 
     try:
-        return train(config, stop, arguments.accept_data_change)
-    except InputError as error:
+        return train(config, stop, arguments.accept_data_change, arguments.last_good)
+    except (InputError, SaveError) as error:
         logging.error("%s", error)
         if rank:
             time.sleep(_AFTER_FIRST_S)
         sys.stderr.write(f"cxrpt: {error}\n")
-        return 2
+        return 2 if isinstance(error, InputError) else 1
     except BaseException as error:
         logging.exception("rank %s ends", rank)
+        said = f"{type(error).__name__}: {error}"
         if lost_another_rank(error):
             time.sleep(_LAST_WORD_S)
-        sys.stderr.write(f"cxrpt: rank {rank}: {type(error).__name__}: {error} (log: {config.run_dir}/logs/rank-{rank}.log)\n")
+            said = "ends, as another rank has ended or is out of reach: the same command resumes from the last checkpoint"
+        sys.stderr.write(f"cxrpt: rank {rank}: {said} (log: {config.run_dir}/logs/rank-{rank}.log)\n")
         return 1
 
 

@@ -22,28 +22,50 @@ class RunState:
     timeline: list[dict[str, Any]] = field(default_factory=list)
     """Segments of the plan, those that are passed and those to come: a mix that changed in mid-run is recorded here."""
     frozen: dict[str, Any] = field(default_factory=dict)
-    """What must not change while the run goes on: shape of the model, tokenizer, precision, ranks, ZeRO stage."""
+    """What must not change while the run goes on: shape of the model, tokenizer, precision, batch, lanes."""
+    engine: dict[str, Any] = field(default_factory=dict)
+    """Of the optimizer, what is no tensor (`Engine.scalars`)."""
     samples_by_source: dict[str, int] = field(default_factory=dict)
     bad_by_source: dict[str, int] = field(default_factory=dict)
     skipped_in_row: int = 0
     skipped_total: int = 0
     windows: list[dict[str, list[float]]] = field(default_factory=list)
     """Of each rank: loss sums since the last logged step, so that a resumed run logs the same numbers."""
+    spikes: dict[str, Any] = field(default_factory=dict)
+    """Losses of the last steps, by which those of the next are judged (`cxrpt.track.spikes`)."""
 
-    def write(self, folder: Path) -> None:
-        """Write `run.json` into a checkpoint's folder."""
-        (folder / RUN_STATE).write_text(json.dumps(asdict(self), indent=1) + "\n")
+    def to_json(self) -> str:
+        """The content of `run.json`."""
+        return json.dumps(asdict(self), indent=1) + "\n"
 
     @classmethod
     def read(cls, folder: Path) -> "RunState":
-        """Read `run.json` of a checkpoint's folder."""
-        return cls(**json.loads((folder / RUN_STATE).read_text()))
+        """Read `run.json` of a checkpoint's folder.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            return cls(**json.loads((folder / RUN_STATE).read_text()))
+        except (OSError, ValueError, TypeError):
+            raise InputError(
+                f"checkpoint {folder.name}: {RUN_STATE} cannot be read: restore it, or resume from the step before with "
+                "--resume=last-good"
+            ) from None
+
+    def window_of(self, rank: int, ranks: int) -> dict[str, list[float]]:
+        """Loss sums that a rank begins with: its own, or on another number of ranks all of them on the first."""
+        if len(self.windows) == ranks:
+            return self.windows[rank]
+        summed: dict[str, list[float]] = {}
+        for window in self.windows if rank == 0 else []:
+            for name, cell in window.items():
+                summed[name] = [a + b for a, b in zip(summed.get(name, [0.0, 0.0]), cell, strict=True)]
+        return summed
 
 
 _MENDS = {
     "tokenizer": "name the tokenizer that the run began with, or start a new run",
-    "ranks": "start it on as many ranks as before",
-    "zero_stage": "set engine.zero_stage back",
 }
 
 

@@ -1,7 +1,7 @@
 """Checkpoints on disk: which exist, how one comes to be, how one goes.
 
     <run>/checkpoints/step-00001000/
-        deepspeed/...              shards, one or more files a rank
+        shards/...                 weights and optimizer state, a file a rank (shards.py)
         run.json                   what the run remembers (state.py)
         weights.safetensors ...    the model alone, for evaluation (export.py)
         COMMITTED                  name, size and sha256 of every file; written last
@@ -14,13 +14,13 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Set
 from pathlib import Path
 
 from cxrpt.errors import InputError
 
 COMMITTED = "COMMITTED"
 _STEP_FOLDER = re.compile(r"step-(\d{8,})")
-_SHARD_OF_RANK = re.compile(r"pp_rank_(\d+)_")
 
 
 def step_folder(run_dir: Path, step: int) -> Path:
@@ -47,26 +47,27 @@ def begin_save(run_dir: Path, step: int) -> Path:
     return folder
 
 
-def seal_files(folder: Path, rank: int, world: int) -> list[dict]:
-    """Flush this rank's files to the disk and hash them.
+def seal_files(folder: Path, but: Set[str] = frozenset()) -> list[dict]:
+    """Flush files to the disk and hash them.
 
-    Files that no rank's number is in belong to rank 0.
+    Args:
+        folder: of the checkpoint.
+        but: names of files that whoever wrote them has sealed.
 
     Returns:
         One entry a file: name relative to the folder, size in bytes, sha256.
     """
     entries = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        match = _SHARD_OF_RANK.search(path.name)
-        owner = int(match.group(1)) if match else 0
-        if owner % world == rank:
+        name = str(path.relative_to(folder))
+        if name not in but:
             _fsync(path)
-            entries.append({"name": str(path.relative_to(folder)), "size": path.stat().st_size, "sha256": _sha256(path)})
+            entries.append({"name": name, "size": path.stat().st_size, "sha256": _sha256(path)})
     return entries
 
 
 def commit(folder: Path, entries: list[dict]) -> None:
-    """Make the checkpoint exist. Rank 0 only, after every rank's `seal_files`."""
+    """Make the checkpoint exist, once all its files are sealed. Rank 0 only."""
     for inner in {(folder / entry["name"]).parent for entry in entries} | {folder}:
         _fsync(inner)
     draft = folder / (COMMITTED + ".tmp")
@@ -77,13 +78,13 @@ def commit(folder: Path, entries: list[dict]) -> None:
     _fsync(folder.parent)
 
 
-def check_files(folder: Path) -> None:
-    """Compare every file with what COMMITTED says of it.
+def check_files(folder: Path, rank: int = 0, ranks: int = 1) -> None:
+    """Compare files with what COMMITTED says of them: this rank's share, or all.
 
     Raises:
         InputError: one is missing, or of another size or content; the message names it and the way out.
     """
-    for entry in json.loads((folder / COMMITTED).read_text())["files"]:
+    for entry in json.loads((folder / COMMITTED).read_text())["files"][rank::ranks]:
         path = folder / entry["name"]
         if not path.is_file():
             problem = "is missing"
@@ -94,7 +95,8 @@ def check_files(folder: Path) -> None:
         else:
             continue
         raise InputError(
-            f"checkpoint {folder.name}: {entry['name']} {problem}: remove {folder / COMMITTED} to resume from the step before"
+            f"checkpoint {folder.name}: {entry['name']} {problem}: restore it, or resume from the step before with "
+            "--resume=last-good"
         )
 
 
@@ -126,6 +128,19 @@ def remove_uncommitted(run_dir: Path) -> None:
     for folder in (run_dir / "checkpoints").glob("step-*"):
         if _STEP_FOLDER.fullmatch(folder.name) and not (folder / COMMITTED).exists():
             shutil.rmtree(folder)
+
+
+def set_aside(run_dir: Path, step: int) -> Path:
+    """Withdraw a damaged checkpoint, and keep its files beside the others. Rank 0 only.
+
+    Returns:
+        The folder's new name.
+    """
+    folder = step_folder(run_dir, step)
+    aside = folder.with_name(f"{folder.name}.damaged")
+    if aside.exists():
+        shutil.rmtree(aside)
+    return folder.rename(aside)
 
 
 def is_claimed(run_dir: Path, step: int) -> bool:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:
-    """The elementwise sum over ranks; in place, and returned."""
+    """The elementwise sum over ranks; in place, and returned. Tensors on the CPU go by gloo, without a word to any GPU."""
     dist.all_reduce(values)
     return values
 
@@ -40,7 +40,7 @@ def gather_objects(value: Any) -> list[Any]:
 
 def lost_another_rank(error: BaseException) -> bool:
     """Whether an error says only that another rank no longer answers."""
-    # gloo's own are plain RuntimeErrors.
+    # gloo's own are plain RuntimeErrors. A rank that ends closes its connections, so they come at once, not after a time-out.
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
@@ -65,9 +65,9 @@ class _GatherRows(torch.autograd.Function):
 
 def gather_rows_of_ranks(rows: Tensor) -> tuple[Tensor, int]:
     """Rows of all ranks in rank order, of any number a rank, and where this rank's begin; differentiable."""
-    count = torch.tensor([len(rows)], device=rows.device)
-    parts = [torch.empty_like(count) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, count)
-    counts = [int(part) for part in parts]
+    # Lengths are the host's to know: told by hosts, the GPU is not waited for.
+    every = torch.zeros(dist.get_world_size(), dtype=torch.int64)
+    every[dist.get_rank()] = len(rows)
+    counts = sum_over_ranks(every).tolist()
     first = sum(counts[: dist.get_rank()])
     return _GatherRows.apply(rows, counts, first), first

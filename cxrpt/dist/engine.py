@@ -5,14 +5,15 @@ import io
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cxrpt.checkpoint.shards import Piece, ShardReader
 from cxrpt.config import EngineConfig, OptimConfig
 from cxrpt.dist.deepspeed_json import Watched, deepspeed_json
+from cxrpt.dist.partitions import adam_state, flat_tensors, pieces_of_rank, spread_weights
 from cxrpt.dist.reference_optimizer import ReferenceAdamW
 from cxrpt.dist.world import World
 from cxrpt.errors import InputError
@@ -20,8 +21,11 @@ from cxrpt.optim import parameter_groups
 
 log = logging.getLogger(__name__)
 
-SHARDS_TAG = "deepspeed"
-"""Folder of the shards within a checkpoint's folder."""
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+"""Of the forward pass, by `engine.precision`."""
+
+_SCALER_STATE = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
+"""What fp16's dynamic loss scale depends on."""
 
 
 class Engine:
@@ -54,8 +58,10 @@ class Engine:
         if engine.precision == "fp16":
             # Our own limit of skipped steps ends a run whose gradients never become finite.
             self._engine.optimizer.loss_scaler.raise_error_at_min_scale = False
+        self._norm: Tensor | float | None = None
         # DeepSpeed divides by accumulation and averages over ranks; our losses are already means over the global batch.
         self._undo_division = float(accumulation * world.size)
+        self._world, self._zero_stage, self._precision = world, engine.zero_stage, engine.precision
 
     @property
     def model(self) -> nn.Module:
@@ -69,21 +75,36 @@ class Engine:
         """Add the gradient of `loss`: over ranks and micro-batches of a step they sum, nothing is divided."""
         self._engine.backward(loss * self._undo_division)
 
-    def step(self, lr: float) -> float:
+    def step(self, lr: float) -> bool:
         """Clip and update, at the end of a step's last micro-batch, or do nothing before it.
 
+        On a GPU, DeepSpeed itself waits here for the gradient, before it launches the update: ZeRO 1 and 2 in bf16 fetch
+        whether a gradient overflowed and whether the norm is finite, other settings the latter. Skipping needs it; we add
+        nothing, so that the update and the next forward are launched without a wait.
+
         Returns:
-            The gradient's norm before clipping; not finite if the update was skipped.
+            Whether the update was skipped, as the gradient is not finite.
         """
         for group in self._engine.optimizer.param_groups:
             group["lr"] = lr
         if not self._engine.is_gradient_accumulation_boundary():
             self._engine.step()
-            return 0.0
-        skipped = self._engine.skipped_steps
+            return False
+        skipped_before = self._engine.skipped_steps
         self._engine.step()
-        return float("nan") if self._engine.skipped_steps > skipped else float(self._engine.get_global_grad_norm() or 0.0)
+        self._norm = self._engine.get_global_grad_norm()
+        skipped = self._engine.skipped_steps > skipped_before
+        if skipped:
+            self._norm = float("nan")
+        return skipped
 
+    def grad_norm(self) -> float:
+        """The norm of the last update's gradient before clipping; not finite if it was skipped. Waits for the GPU."""
+        return float(self._norm or 0.0)
+
+    def pieces(self) -> list[Piece]:
+        """What this rank keeps of weights and optimizer, as views."""
+        return pieces_of_rank(self.model, self._engine.optimizer, self._engine.basic_optimizer, self._world.rank)
     @property
     def loss_scale(self) -> float:
         """What fp16 multiplies the loss by at present; 1 in other precisions."""
@@ -119,25 +140,31 @@ class Engine:
         owned = (p for group in adam.param_groups for p in group["params"] if not adam.state.get(p))
         return sum(2 * 4 * p.numel() for p in owned)
 
-    def weights(self) -> dict[str, Tensor]:
-        """The model's weights by name, as the forward pass uses them, on the CPU."""
-        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.model.state_dict().items()}
+    def pieces_to_save(self) -> list[Piece]:
+        """Those that this rank saves: all, but where every rank has the same (ZeRO 0) every so many-th."""
+        pieces = self.pieces()
+        return pieces[self._world.rank :: self._world.size] if self._zero_stage == 0 else pieces
 
-    def save(self, folder: Path) -> None:
-        """Write this rank's shards below `folder`; every rank must call it."""
-        self._engine.save_checkpoint(str(folder), tag=SHARDS_TAG, save_latest=False, exclude_frozen_parameters=False)
+    def scalars(self) -> dict[str, Any]:
+        """What a checkpoint must hold beside the pieces; the same on every rank."""
+        optimizer = self._engine.optimizer
+        state = self._engine.basic_optimizer.state[flat_tensors(self.model, optimizer)[0]]
+        scale = {name: getattr(optimizer.loss_scaler, name) for name in _SCALER_STATE} if self._precision == "fp16" else {}
+        return {"updates": int(state["step"]) if "step" in state else 0, "loss_scale": scale}
 
-    def load(self, folder: Path) -> None:
-        """Read this rank's shards; every rank must call it, in a world like the one that saved.
+    def load(self, reader: ShardReader, scalars: dict[str, Any]) -> None:
+        """Take up what `pieces_to_save` and `scalars` gave, of any number of ranks and any stage; every rank must call it.
 
         Raises:
-            InputError: DeepSpeed finds no shards for this rank there.
+            InputError: the checkpoint does not hold what this model needs.
         """
-        path, _ = self._engine.load_checkpoint(str(folder), tag=SHARDS_TAG)
-        if path is None:
-            raise InputError(
-                f"{folder} holds no DeepSpeed shards for this rank: remove its COMMITTED file to resume from the step before"
-            )
+        reader.load(self.pieces())
+        optimizer = self._engine.optimizer
+        for flat in flat_tensors(self.model, optimizer):
+            adam_state(self._engine.basic_optimizer, flat)["step"].fill_(scalars["updates"])
+        for name, value in scalars["loss_scale"].items():
+            setattr(optimizer.loss_scaler, name, value)
+        spread_weights(optimizer)
 
 
 def _optimizer(model: nn.Module, engine: EngineConfig, optim: OptimConfig) -> torch.optim.Optimizer:
@@ -152,7 +179,7 @@ def _optimizer(model: nn.Module, engine: EngineConfig, optim: OptimConfig) -> to
 
 def _check_taken(engine: Any, json: Watched, config: EngineConfig) -> None:
     """Raise RuntimeError for what DeepSpeed did not read or took otherwise; it says nothing itself."""
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[config.precision]
+    dtype = DTYPES[config.precision]
     asked_and_taken = {
         "keys that nobody reads": ([], json.unread()),
         "stage": (config.zero_stage, int(engine.zero_optimization_stage())),

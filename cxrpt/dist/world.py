@@ -11,13 +11,18 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from cxrpt.errors import InputError
 
 RENDEZVOUS = "CXRPT_RENDEZVOUS"
 """Environment variable with torch's init_method, such as file:///... or tcp://host:port."""
 
-_COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+_MEETING_S = 900.0
+"""The longest that ranks wait for each other to start."""
+_COLLECTIVES_S = 1800.0
+_OF_HANG_TIMEOUT = 5
+"""A collective ends by itself only long after the watchdog, which says more, has found what hangs; see its SLOW_FACTOR."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,16 @@ def local_environment(rank: int, size: int, rendezvous: str, threads: int) -> di
     return {name: str(value) for name, value in environment.items()}
 
 
-def join_world(device: str) -> World:
-    """Read this process's place and meet the other ranks; a process started by hand is a world of one."""
+def join_world(device: str, hang_timeout_s: float) -> World:
+    """Read this process's place and meet the other ranks; a process started by hand is a world of one.
+
+    Tensors on the CPU go between ranks by gloo on every machine, those on a GPU by nccl: what the host has to say to other
+    hosts never waits for a GPU.
+
+    Args:
+        device: auto, cpu or cuda.
+        hang_timeout_s: bound of the watchdog, 0 without one.
+    """
     slurm = "SLURM_PROCID" in os.environ and "RANK" not in os.environ
     names = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID") if slurm else ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     rank, size, local_rank = (int(os.environ.get(name, default)) for name, default in zip(names, ("0", "1", "0"), strict=True))
@@ -78,9 +91,23 @@ def join_world(device: str) -> World:
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", "29500")
     method = os.environ.get(RENDEZVOUS) or (f"tcp://127.0.0.1:{_free_port()}" if size == 1 else "env://")
-    backend = "nccl" if world.device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, init_method=method, rank=rank, world_size=size, timeout=_COLLECTIVE_TIMEOUT)
+    backend = "cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo"
+    try:
+        store, _, _ = next(rendezvous(method, rank, size, timeout=timedelta(seconds=_MEETING_S)))
+    except dist.DistError as error:
+        raise RuntimeError(f"not all of {size} ranks came within {_MEETING_S:.0f} s: have all nodes started? ({error})") from None
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_collective_timeout(hang_timeout_s))
     return world
+
+
+def fit_timeouts(hang_timeout_s: float) -> None:
+    """Give groups that others have made (DeepSpeed's, by torch's default 10 minutes with nccl) the bound of the first one."""
+    for group in dist.distributed_c10d._world.pg_map:
+        dist.distributed_c10d._set_pg_timeout(_collective_timeout(hang_timeout_s), group)
+
+
+def _collective_timeout(hang_timeout_s: float) -> timedelta:
+    return timedelta(seconds=max(_COLLECTIVES_S, _OF_HANG_TIMEOUT * hang_timeout_s))
 
 
 def leave_world() -> None:

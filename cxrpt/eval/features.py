@@ -168,9 +168,10 @@ def pair_vectors(exported: Exported, folders: list[SplitFolder], limit: int, bat
         patch_size = exported.model.shape.patch_size
         alone = [plain_example(image, None, patch_size) for _, _, image, _ in batch]
         alone += [plain_example(None, tokens, patch_size) for _, _, _, tokens in batch]
-        image, text = _vectors(exported, *run_model(exported, alone), [len(tokens) for _, _, _, tokens in batch])
-        images.append(image.float().cpu().numpy())
-        texts.append(text.float().cpu().numpy())
+        states, packed = run_model(exported, alone)
+        lengths = [len(tokens) for _, _, _, tokens in batch]
+        images.append(image_vectors(exported, states, packed).float().cpu().numpy())
+        texts.append(text_vectors(exported, states, packed, lengths).float().cpu().numpy())
         for place, raw, _, tokens in batch:
             metas.append(raw.meta)
             sources.append(place.source)
@@ -198,12 +199,25 @@ def _encoded(
             yield place, raw, image, tokens
 
 
-def _vectors(exported: Exported, states: Tensor, batch: Batch, text_lengths: list[int]) -> tuple[Tensor, Tensor]:
-    model = exported.model
-    if model.shape.contrast:
-        return model.image_vectors(states, batch.image_rows_I), model.text_vectors(states, batch.text_rows_X)
-    image_lengths = [batch.grid**2] * len(batch.image_rows_I)
-    return mean_states(states, batch.image_rows_I, image_lengths), mean_states(states, batch.text_rows_X, text_lengths)
+def image_vectors(exported: Exported, states_ND: Tensor, batch: Batch) -> Tensor:
+    """(I, D) unit vectors of the contrastive head where there is one, else the means of patch states."""
+    if exported.model.shape.contrast:
+        return exported.model.image_vectors(states_ND, batch.image_rows_I)
+    return mean_states(states_ND, batch.image_rows_I, [batch.grid**2] * len(batch.image_rows_I))
+
+
+def text_vectors(exported: Exported, states_ND: Tensor, batch: Batch, lengths: list[int]) -> Tensor:
+    """(X, D) unit vectors of the contrastive head where there is one, else the means of word states.
+
+    Args:
+        exported: the model.
+        states_ND: of the pack.
+        batch: the pack.
+        lengths: tokens of each text, in the order of the examples.
+    """
+    if exported.model.shape.contrast:
+        return exported.model.text_vectors(states_ND, batch.text_rows_X)
+    return mean_states(states_ND, batch.text_rows_X, lengths)
 
 
 def _centred(vectors_ID: np.ndarray) -> np.ndarray:

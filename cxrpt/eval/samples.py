@@ -135,7 +135,11 @@ def square_image(raw: RawSample, exported: Exported) -> np.ndarray:
 def text_tokens(raw: RawSample, exported: Exported) -> np.ndarray:
     """The tokens as the model sees them: the sections it was trained on, cut to its longest text; (T,) int32."""
     assert raw.text is not None
-    chosen = select_text(raw.text, raw.meta.sections, exported.sections)
+    return tokens_of(select_text(raw.text, raw.meta.sections, exported.sections), exported)
+
+
+def tokens_of(chosen: str, exported: Exported) -> np.ndarray:
+    """The tokens of a text whose sections are chosen already, cut to the longest that the model takes; (T,) int32."""
     return exported.tokenizer.encode(chosen)[: exported.model.shape.max_text_tokens]
 
 

@@ -20,6 +20,7 @@ import cv2
 import torch
 from threadpoolctl import threadpool_limits
 
+from cxrpt.checkpoint.choose_step import choose_step
 from cxrpt.checkpoint.export import Exported, load_exported
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
 from cxrpt.config import RunConfig, load_config
@@ -51,7 +52,7 @@ def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, 
     if not (run_dir / "config.yaml").is_file():
         raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
     config = load_config(run_dir / "config.yaml")
-    step = _choose_step(run_dir, step)
+    step = choose_step(run_dir, step)
     folder = run_dir / "evals" / f"step-{step:08d}"
     own_split, split = config.eval.split, split or config.eval.split
     if split not in ("val", "test"):
@@ -73,17 +74,6 @@ def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, 
         fields = {"step": step, "metrics": metrics, "details": details, "seconds": round(time.monotonic() - began, 3)}
         _write_once(results, fields)
     return results
-
-
-def _choose_step(run_dir: Path, step: int | None) -> int:
-    steps = committed_steps(run_dir)
-    if not steps:
-        raise InputError(f"{run_dir} has no committed checkpoint yet: evaluate it after train.checkpoint_every steps")
-    if step is None:
-        return steps[-1]
-    if step not in steps:
-        raise InputError(f"step {step} has no committed checkpoint; committed are {', '.join(map(str, steps))}")
-    return step
 
 
 def run_tasks(config: RunConfig, exported: Exported, split: str, figures: Path) -> tuple[dict[str, float], dict[str, Any]]:

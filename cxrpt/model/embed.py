@@ -33,6 +33,16 @@ def sine_positions(grid: int, width: int) -> Tensor:
     return F.pad(plane, (0, width - 4 * waves)).float()
 
 
+def resize_positions(positions_PD: Tensor, grid: int) -> Tensor:
+    """(grid ** 2, width) embeddings of a square of patches, interpolated from those of another if it differs."""
+    before = round(len(positions_PD) ** 0.5)
+    if grid == before:
+        return positions_PD
+    square = positions_PD.float().T.reshape(1, -1, before, before)
+    resized = F.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False, antialias=grid < before)
+    return resized.flatten(2)[0].T.to(positions_PD.dtype)
+
+
 class ImageEmbedding(nn.Module):
     """One-channel patches to rows; hidden patches become one learned row."""
 
@@ -49,11 +59,7 @@ class ImageEmbedding(nn.Module):
 
     def positions(self, grid: int) -> Tensor:
         """(grid ** 2, width) embeddings for a picture of grid x grid patches."""
-        if grid == self.grid:
-            return self.position
-        square = self.position.float().T.reshape(1, -1, self.grid, self.grid)
-        resized = F.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False, antialias=grid < self.grid)
-        return resized.flatten(2)[0].T.to(self.position.dtype)
+        return resize_positions(self.position, grid)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Summary rows (images, width) and patch rows (patches, width)."""

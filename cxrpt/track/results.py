@@ -25,6 +25,6 @@ def read_evals(run_dir: Path) -> list[Entry]:
             fields = json.loads(path.read_text())
             metrics = {str(name): float(value) for name, value in fields["metrics"].items() if value is not None}
             entries.append(Entry(1, int(fields["step"]), path.stat().st_mtime, "eval", metrics))
-        except (ValueError, KeyError, TypeError, AttributeError, FileNotFoundError):
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
             log.debug("%s does not parse", path.name)
     return sorted(entries, key=lambda entry: entry.step)

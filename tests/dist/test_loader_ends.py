@@ -12,12 +12,7 @@ from cxrpt.data.sample import Kind
 from cxrpt.data.shards import index_path
 
 from ..made_shards import make_shards
-from .test_train import Runs, runs, undisturbed  # noqa: F401  # fixtures
-
-
-def children(pid: int, part: bytes) -> list[int]:
-    pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(one) for one in pids if part in Path(f"/proc/{one}/cmdline").read_bytes()]
+from ..small_runs import children
 
 
 def wait_until_gone(pids: list[int]) -> None:
@@ -27,7 +22,7 @@ def wait_until_gone(pids: list[int]) -> None:
         time.sleep(0.05)
 
 
-def test_a_stop_signal_to_whole_process_groups_saves(runs, undisturbed):  # noqa: F811
+def test_a_stop_signal_to_whole_process_groups_saves(runs, undisturbed):
     process = runs.start("groups", "data.workers=2")
     runs.wait_for_step("groups", 5)
     ranks = children(process.pid, b"launch.rank")
@@ -43,7 +38,7 @@ def test_a_stop_signal_to_whole_process_groups_saves(runs, undisturbed):  # noqa
     assert runs.losses("groups") == undisturbed
 
 
-def test_a_worker_that_is_killed_is_one_line(runs):  # noqa: F811
+def test_a_worker_that_is_killed_is_one_line(runs):
     process = runs.start("worker", "data.workers=1", "data.prefetch=1")
     runs.wait_for_step("worker", 5)
     ranks = children(process.pid, b"launch.rank")
@@ -57,7 +52,7 @@ def test_a_worker_that_is_killed_is_one_line(runs):  # noqa: F811
     assert "WorkerEndedError" in (runs.root / "runs/worker/logs/rank-1.log").read_text()
 
 
-def test_bad_samples_are_told_and_too_many_stop_a_run_that_loses_nothing(runs, tmp_path):  # noqa: F811
+def test_bad_samples_are_told_and_too_many_stop_a_run_that_loses_nothing(runs, tmp_path):
     north = make_shards(tmp_path, "north", Kind.PAIR, 100, seed=100, size=48)
     shard = north / "train" / "north-train-000001.tar"
     whole = shard.read_bytes()

@@ -9,85 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from cxrpt.checkpoint.store import committed_steps
-from cxrpt.data.sample import Kind
-from cxrpt.track.journal import read_journal
 from data_prep.train_tokenizer import train_tokenizer
 
-from ..made_shards import make_shards
-
-ROOT = Path(__file__).parents[2]
-CONFIG = """
-data:
-  tokenizer: {root}/tok.model
-  image_size: 32
-  lanes: 8
-  workers: 0
-  max_text_tokens: 40
-  sources:
-    north: {{path: {root}/north, weight: 2}}
-    south: {{path: {root}/south}}
-    west: {{path: {root}/west}}
-model: {{size: tiny, width: 32, depth: 2, heads: 2, patch_size: 8}}
-optim: {{warmup_steps: 5}}
-engine: {{precision: fp32}}
-train: {{steps: 24, global_batch: 16, log_every: 3, checkpoint_every: 5}}
-track: {{uri: none}}
-"""
-
-
-class Runs:
-    """Starts runs of one configuration in one folder, by the command line, as a user does."""
-
-    def __init__(self, root: Path):
-        self.root = root
-
-    def command(self, name: str, *words: str, ranks: int = 2) -> list[str]:
-        overrides = [f"name={name}", f"runs={self.root}/runs", *words]
-        return [sys.executable, "-m", "launch.cli", "pretrain", str(self.root / "c.yaml"), *overrides, "--ranks", str(ranks)]
-
-    def start(self, *arguments, **options) -> subprocess.Popen:
-        return subprocess.Popen(
-            self.command(*arguments, **options), cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-
-    def finish(self, *arguments, code: int = 0, **options) -> str:
-        done = subprocess.run(self.command(*arguments, **options), cwd=ROOT, capture_output=True, text=True, timeout=300)
-        assert done.returncode == code, done.stderr[-3000:]
-        return done.stderr
-
-    def losses(self, name: str) -> dict[int, dict[str, float]]:
-        entries = read_journal(self.root / "runs" / name / "journal.jsonl")
-        return {e.step: {k: v for k, v in e.metrics.items() if k.startswith(("loss/", "optim/"))} for e in entries}
-
-    def wait_for_step(self, name: str, step: int) -> None:
-        until = time.monotonic() + 120
-        while step not in committed_steps(self.root / "runs" / name):
-            assert time.monotonic() < until, f"{name} did not reach step {step}"
-            time.sleep(0.01)
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    root = tmp_path_factory.mktemp("train")
-    for institution, kind, count in (("north", Kind.PAIR, 100), ("south", Kind.IMAGE, 60), ("west", Kind.TEXT, 60)):
-        make_shards(root, institution, kind, count, seed=count, size=48)
-    train_tokenizer([root / "north", root / "west"], root / "tok.model", vocab_size=600)
-    (root / "c.yaml").write_text(CONFIG.format(root=root))
-    return Runs(root)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(runs):
-    runs.finish("undisturbed")
-    return runs.losses("undisturbed")
-
-
-def worst_difference(a, b):
-    assert a.keys() == b.keys()
-    return max(abs(a[s][k] - b[s][k]) / max(abs(a[s][k]), 1e-9) for s in a for k in a[s])
+from ..small_runs import rank_processes, worst_difference
 
 
 def test_losses_fall_and_every_source_is_told(undisturbed):
@@ -100,9 +25,7 @@ def test_losses_fall_and_every_source_is_told(undisturbed):
 def test_kill_9_of_a_rank_then_of_all_then_the_same_command_is_bitwise(runs, undisturbed):
     process = runs.start("killed")
     runs.wait_for_step("killed", 5)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    ranks = [pid for pid in children if b"launch.rank" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    os.kill(int(ranks[1]), signal.SIGKILL)
+    os.kill(rank_processes(process)[1], signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1, "the others end with a rank that is gone"
     assert len(errors.splitlines()) == 1 and "cxrpt: rank 1 was ended by SIGKILL" in errors, errors
@@ -181,7 +104,6 @@ def test_bad_input_is_one_line_and_nothing_is_lost(runs, undisturbed):
     other = runs.root / "other.model"
     train_tokenizer([runs.root / "west"], other, vocab_size=500)
     refused("undisturbed", f"data.tokenizer={other}", "train.steps=30", part="name the tokenizer that the run began with")
-    refused("undisturbed", "train.steps=30", ranks=1, part="as many ranks as before")
     refused("undisturbed", "seed=1", "train.steps=30", part="--accept-data-change")
     refused("undisturbed", "train.steps=5", part="the run is at step 24 already")
     refused("fresh", "trian.steps=30", part="'train'")

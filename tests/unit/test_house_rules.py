@@ -74,9 +74,11 @@ def test_import_rules(path):
         assert not early, f"{module} must import {early} inside the function that needs it"
     if within(module, "cxrpt.data", "cxrpt.model"):
         refuse("torch.distributed", "deepspeed", "mlflow")
-    if module == "cxrpt.config":
+    if module in ("cxrpt.config", "cxrpt.config_keys"):
         foreign = {n.split(".")[0] for n in names} - set(sys.stdlib_module_names) - {"omegaconf", "cxrpt"}
-        assert not foreign and all(within(n, "cxrpt.errors") for n in names if within(n, "cxrpt")), f"{module} imports {names}"
+        assert not foreign and all(within(n, "cxrpt.errors", "cxrpt.config_keys") for n in names if within(n, "cxrpt")), (
+            f"{module} imports {names}"
+        )
     for package, importers in ONE_IMPORTER.items():
         if rel not in importers:
             refuse(package)

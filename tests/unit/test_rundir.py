@@ -19,7 +19,7 @@ def test_credentials_of_sources_stay_in_a_file_of_the_owner(tmp_path):
     (tmp_path / "r").mkdir()
     for _ in range(2):
         (tmp_path / "r" / "config.yaml.tmp").write_text("of a process that was killed")
-        write_run_files(config, "0123")
+        write_run_files(config, "0123", [])
     holders = [path for path in tmp_path.rglob("*") if path.is_file() and SECRET in path.read_text(errors="replace")]
     assert holders == [tmp_path / "r" / "config.yaml"] and holders[0].stat().st_mode & 0o777 == 0o600
     assert load_config(holders[0]).data.sources["s1"].path == urls[1], "ranks read it there"
@@ -29,5 +29,5 @@ def test_credentials_of_sources_stay_in_a_file_of_the_owner(tmp_path):
 
 def test_others_may_read_what_holds_no_secret(tmp_path):
     config = load_config(None, ["name=r", f"runs={tmp_path}", "data.sources.a.path=shards/a", "data.sources.b.path=s3://b/c"])
-    write_run_files(config, "0123")
+    write_run_files(config, "0123", [])
     assert (tmp_path / "r" / "config.yaml").stat().st_mode & 0o044

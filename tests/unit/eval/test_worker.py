@@ -104,7 +104,7 @@ def test_without_contrast_the_results_say_so(make_run, tmp_path):
 
 
 def test_refusals_are_one_clear_line(evaluated, tmp_path, make_run):
-    with pytest.raises(InputError, match="step 15 has no committed checkpoint; committed are 10, 20"):
+    with pytest.raises(InputError, match="step 15 has no committed checkpoint: the nearest is 10; committed are 10, 20"):
         evaluate_step(evaluated[0], 15)
     with pytest.raises(InputError, match=r"no run directory"):
         evaluate_step(tmp_path, None)
@@ -143,7 +143,7 @@ def test_a_live_claim_is_respected_and_a_dead_one_taken_over(evaluated):
 
 def test_a_checkpoint_that_goes_before_the_claim_is_seen(evaluated, monkeypatch):
     run, _ = evaluated
-    monkeypatch.setattr("cxrpt.eval.worker._choose_step", lambda run_dir, step: 30)
+    monkeypatch.setattr("cxrpt.eval.worker.choose_step", lambda run_dir, step: 30)
     with pytest.raises(InputError, match="step 30 was removed just now"):
         evaluate_step(run, 30)
     assert not (run / "evals" / "step-00000030" / "claim").exists()

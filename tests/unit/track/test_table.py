@@ -6,8 +6,8 @@ import pytest
 
 from cxrpt.errors import InputError
 from cxrpt.track.journal import Journal
-from cxrpt.track.sink import write_tracking
 from cxrpt.track.table import metrics_table, plot, write_table
+from cxrpt.track.tracking_files import write_tracking
 from launch.metrics import metrics
 
 

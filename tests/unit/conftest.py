@@ -1,4 +1,4 @@
-"""A run directory with a committed checkpoint of a small untrained model, and shards to evaluate it on."""
+"""A run directory with a committed checkpoint of a small untrained model, and shards that it could have been trained on."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def make_run(shards):
             weights = {name: value.contiguous() for name, value in PretrainModel(shape).state_dict().items()}
             folder = begin_save(run_dir, step)
             export_model(folder, weights, shape, tokenizer, config.data, step)
-            commit(folder, seal_files(folder, 0, 1))
+            commit(folder, seal_files(folder))
         return run_dir
 
     return make

@@ -1,0 +1,223 @@
+"""Saves while training goes on.
+
+    train ── copy into a kept buffer ──► train ── step ── step ── step ──►
+                        │                          ▲ all ranks sealed: rank 0 commits (also beside training)
+                        └─► a thread of each rank writes, flushes and hashes its file
+
+Training waits for the copy, and for an earlier save that is still under way. What the threads have come to travels with the
+step's own reduction, so that nobody has to watch the file system.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from cxrpt.checkpoint.shards import SHARDS, Piece, ShardBuffer, layout_of, shard_name, write_index
+from cxrpt.checkpoint.store import begin_save, commit, committed_steps, seal_files, step_folder
+from cxrpt.dist.collectives import from_first_rank, gather_objects, sum_over_ranks
+
+_POLL_S = 0.05
+_GB = 1e9
+
+log = logging.getLogger(__name__)
+
+
+class SaveError(RuntimeError):
+    """Checkpoints cannot be written; those that were committed are intact."""
+
+
+class Saver:
+    """One rank's part in saving; every rank calls every public method, in the same order."""
+
+    def __init__(
+        self,
+        run_dir: Path,
+        rank: int,
+        max_failed: int,
+        finish: Callable[[Path], None],
+        after: Callable[[], Any],
+        say: Callable[[str], None],
+    ):
+        """Start this rank's thread.
+
+        Args:
+            run_dir: of the run.
+            rank: of this process.
+            max_failed: saves in a row that may fail before `SaveError`.
+            finish: adds to a folder that holds all shards what else belongs into it; on rank 0, beside training.
+            after: is called when a checkpoint has been committed; on rank 0, beside training.
+            say: tells the user a line.
+        """
+        self._run_dir, self._rank, self._max_failed = run_dir, rank, max_failed
+        self._finish, self._after, self._say = finish, after, say
+        self._thread = ThreadPoolExecutor(1, "save")
+        self._buffer: ShardBuffer | None = None
+        self._layouts: list | None = None
+        self._step: int | None = None
+        """Of the save that is under way."""
+        self._job: Future | None = None
+        self._commits = False
+        self._needed_gb = 0.0
+        self.failed_in_row = 0
+        self.failed_total = 0
+        self.stall_s = 0.0
+        """What the last save cost training."""
+
+    def save(self, step: int, pieces: list[Piece], files: dict[str, str]) -> None:
+        """Begin to save the state after a step, unless it is there already.
+
+        Args:
+            step: steps done.
+            pieces: what this rank keeps of weights and optimizer.
+            files: small ones that rank 0 adds, text by name.
+
+        Raises:
+            SaveError: too many saves in a row have failed.
+        """
+        began = time.perf_counter()
+        self.settle()
+        if self._buffer is None:
+            self._buffer = ShardBuffer(pieces)
+        if self._layouts is None:
+            self._layouts = gather_objects(layout_of(pieces))
+        # The weights alone, for evaluation, are at most another third of the shards.
+        self._needed_gb = sum(gather_objects(self._buffer.num_bytes)) * 4 / 3 / _GB
+        answer = from_first_rank(self._begin(step) if self._rank == 0 else None)
+        if answer == "there":
+            return
+        self._step = step
+        if answer is not None:
+            self._fail([answer])
+            return
+        self._buffer.copy(pieces)
+        self._job, self._commits = self._thread.submit(self._write, step_folder(self._run_dir, step), files), False
+        self.stall_s = time.perf_counter() - began
+
+    def flags(self) -> tuple[bool, bool]:
+        """Whether this rank's part of the save under way is done, and whether it has failed: to be summed over ranks."""
+        if self._job is None or not self._job.done():
+            return False, False
+        return self._job.exception() is None, self._job.exception() is not None
+
+    def advance(self, done: int, failed: int, ranks: int) -> None:
+        """Go on with the save under way, given the sums of `flags`.
+
+        Raises:
+            SaveError: too many saves in a row have failed.
+        """
+        if self._step is None:
+            return
+        if failed:
+            self._fail(gather_objects(self._problem()))
+        elif done == ranks and not self._commits:
+            entries = gather_objects(self._result())
+            self._commits = True
+            folder = step_folder(self._run_dir, self._step)
+            self._job = self._thread.submit(self._commit if self._rank == 0 else _nothing, folder, entries)
+        elif done == ranks:
+            self._step = self._job = None
+            self.failed_in_row = 0
+
+    def settle(self) -> None:
+        """Wait until nothing is under way.
+
+        Raises:
+            SaveError: too many saves in a row have failed.
+        """
+        import torch
+
+        while self._step is not None:
+            flags = torch.tensor([*map(float, self.flags()), 1.0])
+            done, failed, ranks = (int(value) for value in sum_over_ranks(flags).tolist())
+            self.advance(done, failed, ranks)
+            time.sleep(_POLL_S)
+
+    def finish(self, step: int) -> None:
+        """Wait until the last save is done.
+
+        Raises:
+            SaveError: the state after `step` steps could not be saved.
+        """
+        self.settle()
+        if self.failed_in_row:
+            raise SaveError(f"the state after step {step} could not be saved: make room; the same command resumes from before")
+
+    def metrics(self) -> dict[str, float]:
+        """What saving has cost, for the journal."""
+        return {"save/stall_s": self.stall_s, "save/failed": float(self.failed_total)}
+
+    def close(self) -> None:
+        """End the thread, after what it is at."""
+        self._thread.shutdown()
+
+    def _begin(self, step: int) -> str | None:
+        """None if the save may begin, "there" if there is nothing to do, else what is wrong. Rank 0 only."""
+        if step in committed_steps(self._run_dir):
+            return "there"
+        try:
+            folder = begin_save(self._run_dir, step)
+            (folder / SHARDS).mkdir()
+            free_gb = shutil.disk_usage(folder).free / _GB
+        except OSError as error:
+            return f"{error.strerror} where its folder is made"
+        return None if free_gb > self._needed_gb else f"{free_gb:.3g} GB are free"
+
+    def _write(self, folder: Path, files: dict[str, str]) -> list[dict]:
+        assert self._buffer is not None and self._layouts is not None
+        if self._rank == 0:
+            write_index(folder, self._layouts)
+            for name, text in files.items():
+                (folder / name).write_text(text)
+        name = shard_name(self._rank)
+        return [{"name": name} | self._buffer.write(folder / name)]
+
+    def _commit(self, folder: Path, entries: list[list[dict]]) -> None:
+        shards = [entry for part in entries for entry in part]
+        self._finish(folder)
+        commit(folder, shards + seal_files(folder, but={entry["name"] for entry in shards}))
+        log.info("committed %s", folder.name)
+        self._after()
+
+    def _result(self) -> Any:
+        assert self._job is not None
+        return self._job.result()
+
+    def _problem(self) -> str | None:
+        """Why this rank's part has failed; None if it has not."""
+        if self._job is None:
+            return None
+        error = self._job.exception()  # waits for the thread
+        if error is None:
+            return None
+        log.error("a save failed", exc_info=error)
+        return error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+
+    def _fail(self, problems: list[str | None]) -> None:
+        """Drop the save under way."""
+        told = list(dict.fromkeys(problem for problem in problems if problem))
+        step, self._step, self._job = self._step, None, None
+        self.failed_in_row += 1
+        self.failed_total += 1
+        last = None
+        if self._rank == 0:
+            assert step is not None
+            shutil.rmtree(step_folder(self._run_dir, step), ignore_errors=True)
+            last = next(reversed(committed_steps(self._run_dir)), None)
+        last = from_first_rank(last)
+        good = f"step {last} is the last that is saved" if last else "nothing is saved yet"
+        folder = self._run_dir / "checkpoints"
+        line = (
+            f"the save of step {step} in {folder}, which needs {self._needed_gb:.3g} GB, failed ({'; '.join(told[:3])}); {good}"
+        )
+        if self.failed_in_row > self._max_failed:
+            raise SaveError(f"{line}: make room or mend the folder; the same command resumes")
+        if self._rank == 0:
+            self._say(f"{line}; training goes on")
+
+
+def _nothing(folder: Path, entries: list) -> None:
+    """What ranks other than the first do while it commits."""

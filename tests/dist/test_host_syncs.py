@@ -1,0 +1,91 @@
+"""Between log steps our code asks for no number that a GPU would have to be waited for."""
+
+import json
+import subprocess
+import sys
+
+from cxrpt.config import load_config
+from cxrpt.data.sample import Kind
+from cxrpt.preflight import check_launch
+from cxrpt.rundir import write_run_files
+from data_prep.train_tokenizer import train_tokenizer
+
+from ..made_shards import make_shards
+from .test_train import CONFIG, ROOT
+
+COUNTS = """
+import json, sys, traceback
+from pathlib import Path
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+import cxrpt.train
+from cxrpt.config import load_config
+from cxrpt.preempt import StopFlag
+
+# Operators whose result's size or value the host must know; on the CPU `.cpu()` and `.tolist()` reach no operator.
+WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "is_nonzero", "unique_dim"}
+step, asked = [0], {}
+
+def note(what):
+    for frame in reversed(traceback.extract_stack()[:-2]):
+        if "/deepspeed/" in frame.filename or "/torch/optim/" in frame.filename:
+            return asked.setdefault(step[0], []).append(["deepspeed", what])
+        if "/cxrpt/" in frame.filename:
+            return asked.setdefault(step[0], []).append([f"{frame.filename}:{frame.lineno}", what])
+
+class Ask(TorchDispatchMode):
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        is_mask = name == "index" and any(i is not None and i.dtype == torch.bool for i in args[1])
+        if name in WAITING or is_mask:
+            note(name)
+        return func(*args, **(kwargs or {}))
+
+def noting(name):
+    method = getattr(torch.Tensor, name)
+    def noted(self, *arguments, **options):
+        note(name)
+        return method(self, *arguments, **options)
+    setattr(torch.Tensor, name, noted)
+
+for name in ("cpu", "tolist", "item"):
+    noting(name)
+
+learning_rate = cxrpt.train.learning_rate
+def stepping(number, *rest):
+    step[0] = number
+    return learning_rate(number, *rest)
+cxrpt.train.learning_rate = stepping
+agree = cxrpt.train._agree
+def agreeing(*arguments):
+    step[0] += 1  # what is asked for before the learning rate is known belongs to the step that begins
+    return agree(*arguments)
+cxrpt.train._agree = agreeing
+
+with Ask():
+    cxrpt.train.train(load_config(Path(sys.argv[1])), StopFlag())
+print("ASKED", json.dumps(asked))
+sys.stdout.flush()
+import os
+os._exit(0)
+"""
+
+
+def test_no_host_sync_of_ours_but_on_log_steps(tmp_path):
+    for institution, kind, count in (("north", Kind.PAIR, 60), ("south", Kind.IMAGE, 60), ("west", Kind.TEXT, 60)):
+        make_shards(tmp_path, institution, kind, count, seed=count, size=48)
+    train_tokenizer([tmp_path / "north", tmp_path / "west"], tmp_path / "tok.model", vocab_size=400)
+    (tmp_path / "c.yaml").write_text(CONFIG.format(root=tmp_path))
+    words = [f"runs={tmp_path}/runs", "train.steps=8", "train.log_every=4", "train.checkpoint_every=100"]
+    words += ["engine.precision=bf16", "engine.micro_batch=8", "engine.hang_timeout_s=0"]
+    config = load_config(tmp_path / "c.yaml", words)
+    write_run_files(config, check_launch(config, 1, False).plan.fingerprint())
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTS, str(config.run_dir / "config.yaml")], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    asked = json.loads(done.stdout.split("ASKED ")[1])
+    ours = {int(step): [where for where, _ in seen if where != "deepspeed"] for step, seen in asked.items()}
+    assert ours[4] and ours[8], "the count sees what log steps ask for"
+    assert {step: ours.get(step, []) for step in (2, 3, 5, 6, 7)} == dict.fromkeys((2, 3, 5, 6, 7), [])
+    assert any(where == "deepspeed" for where, _ in asked["2"]), "DeepSpeed's own wait is seen, and not ours to spare"
