@@ -1,14 +1,16 @@
 """The engine: step time beside a bare PyTorch loop with the same model, batches and optimizer; two ranks beside one.
 
-The bare loop is forward, backward, `clip_grad_norm_`, `torch.optim.AdamW`, `zero_grad`; in bf16 over a master copy in fp32, as the
-engine does it. Both sides go through the same batches in turn, one thread, in one process; after the first step both must have
-the same loss. Weak scaling: two ranks of one thread, each with as many samples as the one it is compared with.
+The bare loop is forward, backward, `clip_grad_norm_`, a fused `torch.optim.AdamW`, `zero_grad`; in bf16 over a master copy
+in fp32, as the engine does it. Both sides go through the same batches in turn, one thread, in one process; in every step
+both must have the same loss. Weak scaling: two ranks of one thread, each with as many samples as the one it is compared
+with.
 
     python benchmarks/engine.py [--sizes tiny] [--precisions fp32 bf16] [--stages 1] [--clock wall] [--profile]
 """
 
 import argparse
 import cProfile
+import itertools
 import json
 import os
 import pstats
@@ -181,7 +183,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--stages", nargs="+", type=int, default=[1])
     parser.add_argument("--image", type=int, default=128, help="side, pixels")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--batches", type=int, default=2, help="different ones that every repeat goes through")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: processor time, where other work disturbs")
@@ -194,10 +196,9 @@ def main() -> None:
         run_rank(options)
         return
     claims = []
-    for options.size in options.sizes:
-        for options.precision in options.precisions:
-            for options.stage in options.stages:
-                claims += measure(options)
+    for shape in itertools.product(options.sizes, options.precisions, options.stages):
+        options.size, options.precision, options.stage = shape
+        claims += measure(options)
     print(json.dumps(claims))
 
 
