@@ -137,7 +137,7 @@ def test_a_rank_without_a_fresh_note_does_not_answer(ranks, capsys, monkeypatch)
 
 
 def test_a_run_directory_that_is_away_is_told(ranks, capsys):
-    now, _, dogs, run_dir = ranks
+    now, _, dogs, _ = ranks
     look(now, dogs, 1070)
 
     def away(*arguments):
