@@ -25,7 +25,7 @@ def holder(run_dir, **changes):
 
 def test_one_trainer_a_run_and_the_next_at_once(tmp_path):
     with hold_lease(tmp_path):
-        with pytest.raises(InputError, match="another trainer on .* works on"), hold_lease(tmp_path, wait_s=0.1):
+        with pytest.raises(InputError, match=r"another trainer on .* works on"), hold_lease(tmp_path, wait_s=0.1):
             pass
         assert holder(tmp_path)["number"] == 1
     assert holder(tmp_path)["released"]
