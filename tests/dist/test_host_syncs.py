@@ -72,7 +72,8 @@ def test_no_host_sync_of_ours_but_on_log_steps(runs):
     words = ["name=asked", f"runs={runs.root}/runs", "train.steps=8", "train.log_every=4", "train.checkpoint_every=100"]
     words += ["engine.precision=bf16", "engine.micro_batch=8", "engine.hang_timeout_s=0"]
     config = load_config(runs.root / "c.yaml", words)
-    write_run_files(config, check_launch(config, 1, False).plan.fingerprint())
+    prepared = check_launch(config, 1, False)
+    write_run_files(config, prepared.plan.fingerprint(), prepared.sources)
     done = subprocess.run(
         [sys.executable, "-c", COUNTS, str(config.run_dir / "config.yaml")], cwd=ROOT, capture_output=True, text=True, timeout=300
     )

@@ -44,7 +44,8 @@ IN_NATIVE_CODE = "ctypes.PyDLL(None).sleep(600)  # which holds the interpreter's
 def start_without_launcher(runs, name, hanging="", how="pass"):
     """Two ranks, as torchrun or SLURM starts them: by environment variables only."""
     config = load_config(runs.root / "c.yaml", [f"name={name}", f"runs={runs.root}/runs", *WORDS])
-    write_run_files(config, check_launch(config, 2, False).plan.fingerprint())
+    prepared = check_launch(config, 2, False)
+    write_run_files(config, prepared.plan.fingerprint(), prepared.sources)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
