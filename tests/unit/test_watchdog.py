@@ -1,6 +1,8 @@
 """Who hangs, told from what ranks say of themselves; that who waits with a reason is left alone."""
 
 import logging
+import subprocess
+import sys
 import time
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from cxrpt import watchdog
 from cxrpt.track.spans import Spans
 from cxrpt.watchdog import Note, note_path, stacks_path, stuck_in_native_code, verdict
+from launch.local import _wait
 
 
 def note(step=12, notch=3, part="agree", waits=True, left_s=0.0):
@@ -151,6 +154,15 @@ def test_a_run_directory_that_is_away_is_told(ranks, capsys):
     with pytest.raises(Ended):
         look(now, dogs, 1200)
     assert "which rank hangs is not known" in capsys.readouterr().err
+
+
+def test_the_launcher_says_what_a_rank_that_holds_the_interpreter_could_not(tmp_path, capfd):
+    (tmp_path / "logs").mkdir()
+    timer = "f = open(sys.argv[1], 'a'); faulthandler.dump_traceback_later(0.2, exit=True, file=f)"
+    held = f"import ctypes, faulthandler, sys; {timer}; ctypes.PyDLL(None).sleep(60)"
+    command = [sys.executable, "-c", held, str(stacks_path(tmp_path, 0))]
+    assert _wait([subprocess.Popen(command)], tmp_path, ()) == 1
+    assert capfd.readouterr().err == f"cxrpt: rank 0 hung in native code: its stacks are in {tmp_path}/logs\n"
 
 
 def test_the_timer_in_c_is_recognised_in_the_last_attempt_only(tmp_path):
