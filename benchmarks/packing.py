@@ -124,7 +124,9 @@ class Optimizer:
         masters = iter(self.masters)
         for group in groups:
             group["params"] = [next(masters) for _ in group["params"]]
-        self.adam = torch.optim.AdamW(groups, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps)
+        self.adam = torch.optim.AdamW(
+            groups, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps, fused=True
+        )
         self.clip_norm = config.clip_norm
 
     def step(self) -> None:

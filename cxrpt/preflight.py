@@ -1,5 +1,7 @@
 """Everything that can be found wrong before the first step, found there."""
 
+import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -146,6 +148,10 @@ def check_launch(config: RunConfig, ranks: int, accept_data_change: bool, last_g
         raise InputError(f"--ranks {ranks}: must be at least 1")
     saved = last_state(config.run_dir, last_good)
     prepared = prepare(config, 0, ranks, ranks, saved, accept_data_change)
+    if config.engine.compile and not shutil.which(os.environ.get("CXX", "g++")):
+        raise InputError(
+            "engine.compile=True: there is no C++ compiler here (g++, or what CXX names): install one or set it false"
+        )
     check_shards(prepared.sources, config.data.lanes)
     choose_device(config.engine.device, ranks - 1)
     if saved is not None and saved.step > config.train.steps:

@@ -98,7 +98,7 @@ class Saver:
         self.stall_s = time.perf_counter() - began
 
     def flags(self) -> tuple[bool, bool]:
-        """Whether this rank's part of the save under way is done, and whether it has failed; to be summed over ranks."""
+        """Whether this rank's part of the save under way is done, and whether it has failed: to be summed over ranks."""
         if self._job is None or not self._job.done():
             return False, False
         return self._job.exception() is None, self._job.exception() is not None
@@ -145,6 +145,10 @@ class Saver:
         self.settle()
         if self.failed_in_row:
             raise SaveError(f"the state after step {step} could not be saved: make room; the same command resumes from before")
+
+    def metrics(self) -> dict[str, float]:
+        """What saving has cost, for the journal."""
+        return {"save/stall_s": self.stall_s, "save/failed": float(self.failed_total)}
 
     def close(self) -> None:
         """End the thread, after what it is at."""

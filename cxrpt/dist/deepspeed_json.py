@@ -10,8 +10,13 @@ from typing import Any
 
 from cxrpt.config import EngineConfig, OptimConfig
 
+_LARGEST_BUCKET = 500_000_000
+"""Numbers that are reduced at once; DeepSpeed's own default."""
 
-def deepspeed_json(engine: EngineConfig, optim: OptimConfig, micro_batch: int, accumulation: int, world: int) -> dict[str, Any]:
+
+def deepspeed_json(
+    engine: EngineConfig, optim: OptimConfig, micro_batch: int, accumulation: int, world: int, num_parameters: int
+) -> dict[str, Any]:
     """DeepSpeed's configuration.
 
     Args:
@@ -20,8 +25,12 @@ def deepspeed_json(engine: EngineConfig, optim: OptimConfig, micro_batch: int, a
         micro_batch: samples of a rank in one forward.
         accumulation: micro-batches of a step.
         world: ranks.
+        num_parameters: of the model.
     """
     zero: dict[str, Any] = {"stage": engine.zero_stage}
+    if engine.zero_stage > 0:
+        # A buffer of this size is allocated in every backward pass, however small the model.
+        zero["reduce_bucket_size"] = min(num_parameters, _LARGEST_BUCKET)
     if engine.zero_stage == 3:
         zero["overlap_comm"] = False  # the other stages' default
     json = {

@@ -9,12 +9,13 @@ class ProgressLine:
 
     _QUIET_S = 10.0
 
-    def __init__(self, steps: int):
-        self._steps = steps
+    def __init__(self, steps: int, first: int = 0):
+        """For a run of so many steps, that goes on after the first so many."""
+        self._steps, self._first, self._began = steps, first, time.monotonic()
         self._live = sys.stdout.isatty()
         self._last = 0.0
 
-    def show(self, step: int, metrics: dict[str, float], seconds_left: float) -> None:
+    def show(self, step: int, metrics: dict[str, float]) -> None:
         """Losses by objective, speed and time left."""
         done = step >= self._steps
         now = time.monotonic()
@@ -22,7 +23,8 @@ class ProgressLine:
             return
         self._last = now
         losses = "  ".join(f"{name} {metrics[key]:.3f}" for name in ("mlm", "mvm", "itc") if (key := f"loss/{name}") in metrics)
-        minutes, seconds = divmod(round(seconds_left), 60)
+        left_s = (now - self._began) / (step - self._first) * (self._steps - step)
+        minutes, seconds = divmod(round(left_s), 60)
         hours, minutes = divmod(minutes, 60)
         speed = metrics.get("speed/samples_per_s", 0.0)
         line = f"step {step}/{self._steps}  {losses}  {speed:.1f} samples/s  {hours}:{minutes:02d}:{seconds:02d} left"

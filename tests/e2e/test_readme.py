@@ -4,7 +4,11 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
+
+import cv2
+import numpy as np
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,16 +22,21 @@ def test_the_readme_from_top_to_bottom(tmp_path):
     (yaml,) = blocks("README.md", "yaml")
     (tmp_path / "mine.yaml").write_text(yaml)
     shell = [block for block in blocks("README.md", "sh") if "make " not in block]
-    assert len(shell) == 3
+    assert len(shell) == 4
     for block in shell:
         done = subprocess.run(
             ["bash", "-euc", block], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0, (block, done.stdout[-1500:], done.stderr[-1500:])
-    (python,) = blocks("README.md", "python")
-    told = subprocess.run([sys.executable, "-c", python], cwd=tmp_path, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    assert re.fullmatch(r"\d+ \['.jpg', '.json', '.txt'\]\n", told.stdout), told.stdout
+    with tarfile.open(next(tmp_path.glob("shards/north/test/*.tar"))) as shard:
+        picture = next(member for member in shard if member.name.endswith(".jpg"))
+        pixels = cv2.imdecode(np.frombuffer(shard.extractfile(picture).read(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert cv2.imwrite(str(tmp_path / "chest.png"), pixels)
+    expected = (r"\d+ \['.jpg', '.json', '.txt'\]\n", r"\(1, 192\) \(1, 192\) \(1, 192\)\n")
+    for python, wanted in zip(blocks("README.md", "python"), expected, strict=True):
+        told = subprocess.run([sys.executable, "-c", python], cwd=tmp_path, capture_output=True, text=True)
+        assert told.returncode == 0, told.stderr
+        assert re.fullmatch(wanted, told.stdout), told.stdout
     assert (tmp_path / "metrics.csv").exists() and (tmp_path / "metrics.png").exists()
 
 

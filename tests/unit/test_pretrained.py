@@ -12,12 +12,12 @@ import pytest
 
 import cxrpt
 from cxrpt.checkpoint.export import load_exported
-from cxrpt.checkpoint.write_package import write_package
 from cxrpt.data.sample import Kind
 from cxrpt.data.text import select_text
 from cxrpt.errors import InputError
-from cxrpt.eval.features import image_features, pair_vectors
-from cxrpt.eval.samples import SplitFolder, choose, read
+from cxrpt.eval.features import image_features, pair_vectors, run_model
+from cxrpt.eval.samples import SplitFolder, choose, plain_example, read, square_image
+from cxrpt.export.write_package import write_package
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +57,19 @@ def test_embeddings_are_those_of_the_evaluation(packaged, pairs):
         np.testing.assert_allclose(found, wanted, atol=1e-4)
     probed = image_features(exported, [split], 100, 5).features["model"]
     np.testing.assert_allclose(model.image_features(images), probed, atol=1e-5)
+
+
+def test_a_pair_is_one_sequence_and_both_halves_count_the_same(packaged, pairs):
+    model, (_, raws) = cxrpt.load_pretrained(packaged[1]), pairs
+    exported = model.exported
+    for raw, text in zip(raws[:3], texts_of(raws[:3], model), strict=True):
+        pixels, tokens = square_image(raw, exported), exported.tokenizer.encode(text)
+        example = plain_example(pixels, tokens, exported.model.shape.patch_size)
+        states = run_model(exported, [example])[0].numpy()
+        patches = len(example.patches)
+        assert len(states) == 2 + patches + len(tokens), "summary, patches, summary, words"
+        expected = (states[1 : 1 + patches].mean(0) + states[2 + patches :].mean(0)) / 2
+        np.testing.assert_allclose(model.embed_pairs([raw.image], [text])[0], expected, atol=1e-5)
 
 
 def test_an_embedding_depends_on_its_own_picture_and_text_only(packaged, pairs):

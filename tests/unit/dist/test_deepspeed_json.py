@@ -11,7 +11,7 @@ SHAPES = [(0, "fp32"), *((stage, precision) for stage in (1, 2, 3) for precision
 
 
 def json_of(stage, precision):
-    return deepspeed_json(EngineConfig(zero_stage=stage, precision=precision), OptimConfig(clip_norm=0.7), 3, 2, 1)
+    return deepspeed_json(EngineConfig(zero_stage=stage, precision=precision), OptimConfig(clip_norm=0.7), 3, 2, 1, 1000)
 
 
 @pytest.mark.parametrize(("stage", "precision"), SHAPES)

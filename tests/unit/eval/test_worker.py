@@ -143,7 +143,7 @@ def test_a_live_claim_is_respected_and_a_dead_one_taken_over(evaluated):
 
 def test_a_checkpoint_that_goes_before_the_claim_is_seen(evaluated, monkeypatch):
     run, _ = evaluated
-    monkeypatch.setattr("cxrpt.eval.worker._choose_step", lambda run_dir, step: 30)
+    monkeypatch.setattr("cxrpt.eval.worker.choose_step", lambda run_dir, step: 30)
     with pytest.raises(InputError, match="step 30 was removed just now"):
         evaluate_step(run, 30)
     assert not (run / "evals" / "step-00000030" / "claim").exists()

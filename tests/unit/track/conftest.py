@@ -1,12 +1,10 @@
 """An MLflow store, a run that is tracked there, and a disk so small that a test can fill it."""
 
-import os
-import subprocess
-
 import pytest
 
 from cxrpt.track import sink
 from cxrpt.track.tracking_files import write_tracking
+from tests.small_disk import small_disk_at
 
 
 @pytest.fixture(scope="session")
@@ -28,13 +26,5 @@ def run_dir(tmp_path, empty_store):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 4 MiB of its own."""
-    if os.geteuid():
-        pytest.skip("only root mounts a file system")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    with small_disk_at(tmp_path / "small") as folder:
+        yield folder

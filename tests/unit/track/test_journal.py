@@ -12,6 +12,7 @@ import pytest
 
 from cxrpt.errors import InputError
 from cxrpt.track.journal import Journal, parse_lines, read_journal
+from tests.small_disk import fill
 
 ROOT = Path(__file__).parents[3]
 
@@ -325,9 +326,7 @@ def test_a_real_full_disk(tmp_path, small_disk, caplog):
     journal = Journal(path)
     journal.write(1, {"loss": 1.0})
     ballast = small_disk / "ballast"
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        while True:
-            file.write(bytes(1 << 16))
+    fill(ballast)
     for step in range(2, 200):
         journal.write(step, {"loss": 1.0})
     with pytest.raises(InputError, match="No space"):

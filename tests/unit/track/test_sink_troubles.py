@@ -19,6 +19,7 @@ from cxrpt.track.journal import Journal
 from cxrpt.track.sink import end_sink, fetch_metrics, follow, start_sink, sync_once
 from cxrpt.track.tracking_files import read_tracking, write_tracking
 from cxrpt.track.trouble import TrackingError
+from tests.small_disk import fill
 
 SECRET = "hunter2"
 
@@ -57,12 +58,14 @@ def test_a_state_that_is_lost_is_asked_of_the_server(run_dir, damage):
     write_steps(run_dir, 20, 30, 40, value=2.0)
     sync_once(run_dir)
     damage(run_dir / "tracking-state.json")
+    write_tracking(run_dir, f"sqlite:///{store}", "trials", "demo", {"optim.lr": 0.5})
     write_steps(run_dir, 40, 50, value=3.0)
     sync_once(run_dir)
     assert points(store) == [(10, 1.0), (20, 1.0), (30, 1.0), (40, 2.0), (50, 3.0)]
     assert points(store, "eval/auroc") == [(20, 0.5)] and count_runs(store) == 1
     with sqlite3.connect(store) as connection:
-        assert not connection.execute("select * from tags where key like 'changed%'").fetchall()
+        query = "select key, value from tags where key like 'changed%'"
+        assert connection.execute(query).fetchall() == [("changed.optim.lr", "0.5")]
 
 
 def test_settings_that_are_written_anew_keep_the_key(run_dir):
@@ -178,9 +181,7 @@ def full(run_dir, small_disk, empty_store):
     (small_disk / "mlflow.db").write_bytes(empty_store)
     write_tracking(moved, f"sqlite:///{small_disk}/mlflow.db", "trials", "demo", {})
     write_steps(moved, 1, 2, 3)
-    with (small_disk / "ballast").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        while True:
-            file.write(bytes(4096))
+    fill(small_disk / "ballast")
     return moved, "full|No space", (small_disk / "ballast").unlink
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxrpt.checkpoint.export import WEIGHTS
-from cxrpt.checkpoint.provenance import Provenance, SourceSeen
 from cxrpt.eval.report import summary_rows
+from cxrpt.export.provenance import Provenance, SourceSeen
 from cxrpt.model.pretrain import Shape
 
 UNKNOWN = "not recorded"
@@ -196,20 +196,27 @@ def _inputs(sources: tuple[SourceSeen, ...]) -> list[str]:
     return lines + ([f"What was left out when the shards of {_listed(rest)} were built: {UNKNOWN}."] if rest else [])
 
 
-def _deidentification(facts: CardFacts) -> list[str]:
-    sources = facts.provenance.sources if facts.provenance else ()
+def _builders(provenance: Provenance | None) -> tuple[dict[str, list[str]], list[str]]:
+    """Names of sources by the version of `cxrpt prep` that made their shards, and of those whose maker is not known."""
     built: dict[str, list[str]] = {}
-    for one in sources:
+    others = []
+    for one in provenance.sources if provenance else ():
         settings = one.record.settings if one.record else {}
         if settings.get("source") in _KINDS and "cxrpt" in settings:
             built.setdefault(str(settings["cxrpt"]), []).append(one.name)
-    of_others = [one.name for one in sources if not any(one.name in names for names in built.values())]
+        else:
+            others.append(one.name)
+    return built, others
+
+
+def _deidentification(facts: CardFacts) -> list[str]:
+    built, of_others = _builders(facts.provenance)
     lines = ["## De-identification", ""]
     for version, names in built.items():
         lines.append(f"- {_listed(names)}: shards made by `cxrpt prep` {_plain(version)}, as their manifests say. {_METHOD}")
     if of_others:
         lines.append(f"- {_listed(of_others)}: {UNKNOWN}; their manifests do not say what made the shards.")
-    if not sources:
+    if not built and not of_others:
         lines.append(f"- How the data was de-identified: {UNKNOWN}.")
     made = facts.tokenizer_made
     if made:
@@ -228,7 +235,7 @@ def _training(facts: CardFacts) -> list[str]:
     lines = ["## Training", ""]
     if provenance is not None:
         frozen = provenance.frozen
-        kept = (("global batch", "global_batch"), ("precision", "precision"), ("ZeRO stage", "zero_stage"), ("ranks", "ranks"))
+        kept = (("global batch", "global_batch"), ("precision", "precision"))
         told = ", ".join(f"{name} {frozen[key]}" for name, key in kept if key in frozen)
         seen = sum(one.seen for one in provenance.sources)
         lines.append(
@@ -297,10 +304,16 @@ def _limits(facts: CardFacts) -> list[str]:
         "The language of the reports is not recorded; the model knows only that of its sources.",
         "`embed_pairs` was not scored by any task.",
     ]
-    if len(facts.config["data"]["sources"]) > 1:
-        lines.insert(
-            2, "Pseudonyms are made by institution: a patient of two may be trained on in one and tested on in the other."
+    built, others = _builders(facts.provenance)
+    if built:
+        names = _listed(name for of_version in built.values() for name in of_version)
+        lines.append(
+            f"`cxrpt prep` puts no patient into two splits of a source ({names}); a patient of two sources may be trained on "
+            "in one and tested on in the other."
         )
+    if others or not built:
+        whose = f" for {_listed(others)}" if others else ""
+        lines.append(f"Whether patients of the training split are in other splits too: {UNKNOWN}{whose}.")
     if facts.provenance is not None and all(one.record is not None for one in facts.provenance.sources):
         held = [one.record for one in facts.provenance.sources if _use_of(one) in ("all", "pairs")]
         if not any(record is not None and record.pairs for record in held):
