@@ -53,11 +53,11 @@ def stepping(number, *rest):
     step[0] = number
     return learning_rate(number, *rest)
 cxrpt.train.learning_rate = stepping
-agree = cxrpt.train._agree
+agree = cxrpt.train.agree
 def agreeing(*arguments):
     step[0] += 1  # what is asked for before the learning rate is known belongs to the step that begins
     return agree(*arguments)
-cxrpt.train._agree = agreeing
+cxrpt.train.agree = agreeing
 
 with Ask():
     cxrpt.train.train(load_config(Path(sys.argv[1])), StopFlag())

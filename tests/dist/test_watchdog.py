@@ -18,7 +18,7 @@ WORDS = ("train.steps=100000", "engine.hang_timeout_s=5")
 HANGS = """
 import ctypes, sys, time
 import cxrpt.train
-from cxrpt.train import _agree
+from cxrpt.train import agree as agreement
 from launch.rank import main
 
 seen = 0
@@ -28,12 +28,12 @@ def agree(*arguments):
     seen += 1
     if seen == 4 and "RANK" == "HANGS":
         hang_here()
-    return _agree(*arguments)
+    return agreement(*arguments)
 
 def hang_here():
     HOW
 
-cxrpt.train._agree = agree
+cxrpt.train.agree = agree
 import os
 os._exit(main())
 """
