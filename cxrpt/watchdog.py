@@ -10,6 +10,8 @@ A rank whose note is not fresh is stopped, stuck in native code that holds the i
 rank cannot end itself: a timer in C, which needs no interpreter lock, ends one that is stuck; the launcher, or SLURM, ends one
 that is stopped. SIGQUIT makes a rank write its stacks at any time and go on.
 
+On GPUs, a rank whose peer dies within a collective of nccl is ended by this bound at the latest; that was never tried.
+
 Notes are written only while a run is quiet, so that they cost a shared file system nothing; they are compared by the file
 system's own times, so that clocks of nodes may differ.
 """
@@ -130,6 +132,7 @@ class _Watchdog:
         self._expired: float | None = None
         self._excused = 0.0
         self._ended = threading.Event()
+        stacks_path(run_dir, rank).parent.mkdir(parents=True, exist_ok=True)
         note_path(run_dir, rank).unlink(missing_ok=True)
         self._stacks = stacks_path(run_dir, rank).open("a")
         self._stacks.write(f"=== rank {rank}, pid {os.getpid()}, started {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
