@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from cxrpt.checkpoint.export import Exported, load_exported
-from cxrpt.checkpoint.package import check_package
 from cxrpt.data.example import Example
 from cxrpt.data.shards import BadSampleError
 from cxrpt.data.transforms import fit_square, load_square
 from cxrpt.errors import InputError
 from cxrpt.eval.features import batches_of, image_vectors, mean_states, pooled_images, run_model, text_vectors
 from cxrpt.eval.samples import plain_example, tokens_of
+from cxrpt.export.package import check_package
 
 Image = np.ndarray | bytes | str | os.PathLike[str]
 """A picture, bright where it is dense and windowed as for a viewer: (H, W) uint8, (H, W) uint16 over the whole range, or a PNG

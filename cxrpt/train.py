@@ -10,7 +10,7 @@ import torch
 from cxrpt.agreement import agree
 from cxrpt.books import Books
 from cxrpt.checkpoint.export import export_model
-from cxrpt.checkpoint.lease import take_lease
+from cxrpt.checkpoint.lease import Lease, hold_lease
 from cxrpt.checkpoint.resume import check_init, choose_checkpoint, init_model
 from cxrpt.checkpoint.saver import Saver
 from cxrpt.checkpoint.shards import ShardReader
@@ -62,7 +62,7 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False, l
     spans = Spans(world.device)
     try:
         with watch(config.run_dir, world.rank, world.size, config.engine.hang_timeout_s, spans), ExitStack() as open_parts:
-            lease = take_lease(config.run_dir) if world.is_first else None
+            lease = open_parts.enter_context(hold_lease(config.run_dir)) if world.is_first else None
             if world.is_first:
                 remove_uncommitted(config.run_dir)
             checkpoint = choose_checkpoint(config.run_dir, world.rank, world.size, last_good)
@@ -72,9 +72,7 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False, l
                 raise InputError(
                     "ranks read different manifests: wait until the shards are whole on all nodes, and start again"
                 )
-            code = _train(config, prepared, world, stop, saved, checkpoint, open_parts, spans)
-        del lease
-        return code
+            return _train(config, prepared, world, stop, saved, checkpoint, lease, open_parts, spans)
     finally:
         leave_world()
 
@@ -86,6 +84,7 @@ def _train(
     stop: StopFlag,
     saved: RunState | None,
     checkpoint: Path | None,
+    lease: Lease | None,
     open_parts: ExitStack,
     spans: Spans,
 ) -> int:
@@ -130,7 +129,7 @@ def _train(
     speed = SpeedMeter(world.device, matmul_flops(world.device, DTYPES[config.engine.precision]))
     progress = ProgressLine(config.train.steps, state.step)
     books = Books(config, prepared, state, progress)
-    saver = open_parts.enter_context(closing(_saver(config, prepared, world, progress)))
+    saver = open_parts.enter_context(closing(_saver(config, prepared, world, lease, progress)))
     trace = Trace(config.train, config.run_dir, world.rank, world.device, spans)
     open_parts.callback(trace.end)
 
@@ -201,12 +200,14 @@ def loss_weights(config: RunConfig) -> dict[str, float]:
     return {"mlm": objective.mlm_weight} | mvm | {"itc": objective.itc_weight}
 
 
-def _saver(config: RunConfig, prepared: Prepared, world: World, progress: ProgressLine) -> Saver:
+def _saver(config: RunConfig, prepared: Prepared, world: World, lease: Lease | None, progress: ProgressLine) -> Saver:
     dtype = DTYPES[config.engine.precision]
 
     def add_weights(folder: Path) -> None:
         weights, step = ShardReader(folder).weights(dtype), RunState.read(folder).step
         export_model(folder, weights, prepared.shape, prepared.tokenizer, config.data, step)
+        if lease is not None:
+            lease.check()
 
     def withdraw() -> None:
         withdraw_old(config.run_dir, config.train.keep_last, config.train.keep_every)

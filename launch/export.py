@@ -20,7 +20,7 @@ def export(
 
     Example: cxrpt export runs/demo --out demo-model
     """
-    from cxrpt.checkpoint.write_package import write_package
+    from cxrpt.export.write_package import write_package
 
     step = write_package(run, out, step, dtype)
     typer.echo(f"step {step}: {out}")

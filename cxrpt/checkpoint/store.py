@@ -9,7 +9,6 @@
 A checkpoint exists if and only if its COMMITTED file does. To delete one is to withdraw that file first.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -17,6 +16,7 @@ import shutil
 from collections.abc import Set
 from pathlib import Path
 
+from cxrpt.checkpoint.sums import first_damage, sum_of
 from cxrpt.errors import InputError
 
 COMMITTED = "COMMITTED"
@@ -62,7 +62,7 @@ def seal_files(folder: Path, but: Set[str] = frozenset()) -> list[dict]:
         name = str(path.relative_to(folder))
         if name not in but:
             _fsync(path)
-            entries.append({"name": name, "size": path.stat().st_size, "sha256": _sha256(path)})
+            entries.append(sum_of(folder, name))
     return entries
 
 
@@ -84,19 +84,15 @@ def check_files(folder: Path, rank: int = 0, ranks: int = 1) -> None:
     Raises:
         InputError: one is missing, or of another size or content; the message names it and the way out.
     """
-    for entry in json.loads((folder / COMMITTED).read_text())["files"][rank::ranks]:
-        path = folder / entry["name"]
-        if not path.is_file():
-            problem = "is missing"
-        elif path.stat().st_size != entry["size"]:
-            problem = f"has {path.stat().st_size} bytes instead of {entry['size']}"
-        elif _sha256(path) != entry["sha256"]:
-            problem = "does not match its checksum"
-        else:
-            continue
+    try:
+        entries = json.loads((folder / COMMITTED).read_text())["files"]
+    except (ValueError, KeyError, TypeError):
+        problem: str | None = f"{COMMITTED} cannot be read"
+    else:
+        problem = first_damage(folder, entries[rank::ranks])
+    if problem:
         raise InputError(
-            f"checkpoint {folder.name}: {entry['name']} {problem}: restore it, or resume from the step before with "
-            "--resume=last-good"
+            f"checkpoint {folder.name}: {problem}: restore it, or resume from the step before with --resume=last-good"
         )
 
 
@@ -155,8 +151,3 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

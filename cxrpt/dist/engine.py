@@ -105,6 +105,7 @@ class Engine:
     def pieces(self) -> list[Piece]:
         """What this rank keeps of weights and optimizer, as views."""
         return pieces_of_rank(self.model, self._engine.optimizer, self._engine.basic_optimizer, self._world.rank)
+
     @property
     def loss_scale(self) -> float:
         """What fp16 multiplies the loss by at present; 1 in other precisions."""

@@ -89,7 +89,7 @@ class Journal:
         self._push(sync=True)
         if self._trouble:
             log.warning(
-                "the journal could not be written to the end (%s): %d logged lines are lost, but no training",
+                "the journal could not be written to the end (%s): %d logged lines are lost; training does not depend on them",
                 self._trouble,
                 self._dropped + self._missing(),
             )

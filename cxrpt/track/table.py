@@ -21,6 +21,7 @@ _PANELS = (
     ("Masked vision loss", r"loss/mvm\d*", "mean over scales and patches"),
     ("Contrastive loss", r"loss/itc", "nats a pair"),
     ("Speed", r"speed/samples_per_s", "samples / s"),
+    ("Parts of a step", r"speed/span_\w+_s", "s a step, slowest rank"),
     ("Utilisation", r"speed/mfu", "share of the matrix-product rate"),
     ("Classification", r"eval/classify/(auroc(_untrained|_pixels)?|auroc/.+)", "AUROC"),
     ("Retrieval", r"eval/retrieve/.+/r10", "recall at 10"),
@@ -28,7 +29,7 @@ _PANELS = (
 )
 """Title, what names of metrics it takes, and what its axis shows."""
 
-_FROM_ZERO = {"Speed", "Utilisation"}
+_FROM_ZERO = {"Speed", "Utilisation", "Parts of a step"}
 _MOST_LINES = 10
 
 

@@ -5,13 +5,10 @@ import subprocess
 import sys
 
 from cxrpt.config import load_config
-from cxrpt.data.sample import Kind
 from cxrpt.preflight import check_launch
 from cxrpt.rundir import write_run_files
-from data_prep.train_tokenizer import train_tokenizer
 
-from ..made_shards import make_shards
-from .test_train import CONFIG, ROOT
+from ..small_runs import ROOT
 
 COUNTS = """
 import json, sys, traceback
@@ -71,14 +68,10 @@ os._exit(0)
 """
 
 
-def test_no_host_sync_of_ours_but_on_log_steps(tmp_path):
-    for institution, kind, count in (("north", Kind.PAIR, 60), ("south", Kind.IMAGE, 60), ("west", Kind.TEXT, 60)):
-        make_shards(tmp_path, institution, kind, count, seed=count, size=48)
-    train_tokenizer([tmp_path / "north", tmp_path / "west"], tmp_path / "tok.model", vocab_size=400)
-    (tmp_path / "c.yaml").write_text(CONFIG.format(root=tmp_path))
-    words = [f"runs={tmp_path}/runs", "train.steps=8", "train.log_every=4", "train.checkpoint_every=100"]
+def test_no_host_sync_of_ours_but_on_log_steps(runs):
+    words = ["name=asked", f"runs={runs.root}/runs", "train.steps=8", "train.log_every=4", "train.checkpoint_every=100"]
     words += ["engine.precision=bf16", "engine.micro_batch=8", "engine.hang_timeout_s=0"]
-    config = load_config(tmp_path / "c.yaml", words)
+    config = load_config(runs.root / "c.yaml", words)
     write_run_files(config, check_launch(config, 1, False).plan.fingerprint())
     done = subprocess.run(
         [sys.executable, "-c", COUNTS, str(config.run_dir / "config.yaml")], cwd=ROOT, capture_output=True, text=True, timeout=300

@@ -7,16 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from cxrpt.config import load_config
-from cxrpt.data.sample import Kind
 from cxrpt.preflight import check_launch
 from cxrpt.rundir import write_run_files
-from data_prep.train_tokenizer import train_tokenizer
 
-from ..made_shards import make_shards
-from .test_train import CONFIG, ROOT, Runs
+from ..small_runs import ROOT, rank_processes
 
 WORDS = ("train.steps=100000", "engine.hang_timeout_s=5")
 
@@ -44,16 +39,6 @@ os._exit(main())
 """
 IN_PYTHON = "time.sleep(600)"
 IN_NATIVE_CODE = "ctypes.PyDLL(None).sleep(600)  # which holds the interpreter's lock"
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    root = tmp_path_factory.mktemp("watch")
-    for institution, kind, count in (("north", Kind.PAIR, 60), ("south", Kind.IMAGE, 60), ("west", Kind.TEXT, 60)):
-        make_shards(root, institution, kind, count, seed=count, size=48)
-    train_tokenizer([root / "north", root / "west"], root / "tok.model", vocab_size=400)
-    (root / "c.yaml").write_text(CONFIG.format(root=root))
-    return Runs(root)
 
 
 def start_without_launcher(runs, name, hanging="", how="pass"):
@@ -91,17 +76,16 @@ def stacks(run_dir, rank):
 
 
 def test_a_stopped_rank_is_named_and_the_launcher_ends_it(runs):
-    process = runs.start("stopped", *WORDS)
-    runs.wait_for_step("stopped", 5)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    ranks = [int(pid) for pid in children if b"launch.rank" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    process = runs.start("stopped-rank", *WORDS)
+    runs.wait_for_step("stopped-rank", 5)
+    ranks = rank_processes(process)
     os.kill(ranks[1], signal.SIGSTOP)
     try:
         _, errors = process.communicate(timeout=100)
         assert process.returncode == 1
         told = [line for line in errors.splitlines() if "SIGKILL" not in line]
         assert len(told) == 1 and "rank 1 does not answer" in told[0] and "resumes from the last checkpoint" in told[0], errors
-        assert "Current thread" in stacks(runs.root / "runs/stopped", 0)
+        assert "Current thread" in stacks(runs.root / "runs/stopped-rank", 0)
         assert not any(Path(f"/proc/{pid}").exists() for pid in ranks)
     finally:
         for pid in ranks:
@@ -119,7 +103,7 @@ def test_a_rank_that_hangs_in_python_is_named_with_its_step(runs):
 
 
 def test_a_rank_that_holds_the_interpreter_is_named_and_ends(runs):
-    processes, run_dir = start_without_launcher(runs, "native", hanging=0, how=IN_NATIVE_CODE)
+    processes, run_dir = start_without_launcher(runs, "stuck", hanging=0, how=IN_NATIVE_CODE)
     codes, errors = finish(processes)
     assert codes == [1, 1]
     assert "rank 0 does not answer" in errors[1] and len(errors[1].splitlines()) == 1, errors
@@ -127,8 +111,8 @@ def test_a_rank_that_holds_the_interpreter_is_named_and_ends(runs):
 
 
 def test_a_rank_that_is_killed_without_our_launcher_ends_the_other(runs):
-    processes, _ = start_without_launcher(runs, "killed")
-    runs.wait_for_step("killed", 5)
+    processes, _ = start_without_launcher(runs, "killed-alone")
+    runs.wait_for_step("killed-alone", 5)
     processes[0].kill()
     assert processes[1].wait(60) == 1
     codes, errors = finish(processes)

@@ -15,7 +15,14 @@ from ..small_runs import Runs, children, rank_processes
 pytestmark = pytest.mark.long
 
 KILLS, STEPS = 30, 240
-WORDS = (f"train.steps={STEPS}", "train.checkpoint_every=3", "train.log_every=1", "train.keep_last=2", "data.workers=1")
+WORDS = (
+    f"train.steps={STEPS}",
+    "train.checkpoint_every=3",
+    "train.log_every=1",
+    "train.keep_last=2",
+    "data.workers=1",
+    "engine.micro_batch=4",
+)
 # A kill may follow a start or a step; a save may be under way.
 WAYS = ("rank -9", "all -9", "launcher -9", "TERM", "USR1", "saving -9")
 

@@ -12,12 +12,12 @@ import pytest
 
 import cxrpt
 from cxrpt.checkpoint.export import load_exported
-from cxrpt.checkpoint.write_package import write_package
 from cxrpt.data.sample import Kind
 from cxrpt.data.text import select_text
 from cxrpt.errors import InputError
 from cxrpt.eval.features import image_features, pair_vectors, run_model
 from cxrpt.eval.samples import SplitFolder, choose, plain_example, read, square_image
+from cxrpt.export.write_package import write_package
 
 ROOT = Path(__file__).parents[2]
 

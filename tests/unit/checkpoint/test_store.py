@@ -3,7 +3,6 @@ import json
 
 import pytest
 
-from cxrpt.checkpoint.lease import take_lease
 from cxrpt.checkpoint.state import RunState, check_resumable
 from cxrpt.checkpoint.store import (
     COMMITTED,
@@ -97,16 +96,6 @@ def test_retention_keeps_the_newest_every_nth_and_the_claimed(tmp_path):
     assert withdraw_old(tmp_path, 0, 0) == []
 
 
-def test_one_trainer_a_run(tmp_path):
-    import os
-
-    handle = take_lease(tmp_path)
-    with pytest.raises(InputError, match="another trainer"):
-        take_lease(tmp_path, wait_s=0.1)
-    os.close(handle)
-    os.close(take_lease(tmp_path, wait_s=0.1))
-
-
 def test_what_may_not_change_on_resume():
     saved = RunState(step=9, frozen={"tokenizer": "aa", "global_batch": 2}, data={"seed": "0", "source a": "f x5"})
     check_resumable(saved, {"tokenizer": "aa", "global_batch": 2}, saved.data, False)
@@ -139,3 +128,11 @@ def test_on_other_ranks_the_first_takes_the_loss_sums_of_all():
     state = RunState(windows=[{"mlm": [1.5, 2.0]}, {"mlm": [0.25, 1.0], "itc": [3.0, 4.0]}])
     assert [state.window_of(rank, 2) for rank in (0, 1)] == state.windows
     assert state.window_of(0, 4) == {"mlm": [1.75, 3.0], "itc": [3.0, 4.0]} and state.window_of(3, 4) == {}
+
+
+def test_a_commit_that_cannot_be_read_is_named(tmp_path):
+    folder = save(tmp_path, 5)
+    for text in ("", "{}", "[]"):
+        (folder / COMMITTED).write_text(text)
+        with pytest.raises(InputError, match="step-00000005: COMMITTED cannot be read"):
+            check_files(folder)

@@ -69,6 +69,7 @@ def test_a_loss_that_is_not_finite_is_a_spike_even_early_and_never_the_usual():
     watch = SpikeWatch((1,), THRESHOLD)
     (spike,) = run(watch, values)
     assert spike.step == 4 and math.isnan(spike.value) and watch.total == 1
+    assert all(math.isfinite(value) for value in watch.state()["history"]["mlm"])
 
 
 def test_what_follows_a_spike_is_counted_and_not_listed():

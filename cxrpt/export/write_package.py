@@ -15,15 +15,15 @@ from torch import Tensor
 
 from cxrpt.checkpoint.choose_step import choose_step
 from cxrpt.checkpoint.export import MODEL, TOKENIZER, WEIGHTS, Exported, load_exported, read_weights
-from cxrpt.checkpoint.model_card import CardFacts, write_card
-from cxrpt.checkpoint.package import CARD, CONFIG, check_package, write_checksums
-from cxrpt.checkpoint.provenance import read_provenance, read_results
-from cxrpt.checkpoint.shared_config import shared_config, shared_yaml
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
 from cxrpt.checkpoint.sums import first_damage
 from cxrpt.config import RunConfig, load_config
 from cxrpt.data_record import read_tokenizer_record
 from cxrpt.errors import InputError
+from cxrpt.export.model_card import CardFacts, write_card
+from cxrpt.export.package import CARD, CONFIG, check_package, write_checksums
+from cxrpt.export.provenance import read_provenance, read_results
+from cxrpt.export.shared_config import shared_config, shared_yaml
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -4,16 +4,16 @@ import json
 
 import pytest
 
-from cxrpt.checkpoint.provenance import read_provenance
 from cxrpt.checkpoint.state import RunState
 from cxrpt.checkpoint.store import COMMITTED, commit, seal_files, step_folder
-from cxrpt.checkpoint.write_package import write_package
 from cxrpt.config import load_config
 from cxrpt.data.order.plan import Plan
 from cxrpt.data.order.timeline import plan_segments
 from cxrpt.data.storage.sources import open_sources
 from cxrpt.data_record import write_data_record
 from cxrpt.eval.worker import evaluate_step
+from cxrpt.export.provenance import read_provenance
+from cxrpt.export.write_package import write_package
 from cxrpt.track.journal import Journal
 
 
@@ -28,9 +28,9 @@ def run(make_run, tmp_path):
     plans, lanes = [source.plan for source in sources], config.data.lanes
     segments = plan_segments(plans, 0, lanes, 1024, 0, config.train.global_batch // lanes)
     plan = Plan(plans, lanes, segments)
-    state = RunState(10, 20, timeline=[one.to_json() for one in segments], frozen={"global_batch": 8, "ranks": 2})
+    state = RunState(10, 20, timeline=[one.to_json() for one in segments], frozen={"global_batch": 8, "precision": "bf16"})
     state.samples_by_source, state.bad_by_source = {"north": 36, "south": 18, "west": 26}, {"north": 1}
-    state.write(step_folder(run, 10))
+    (step_folder(run, 10) / "run.json").write_text(state.to_json())
     recommit(step_folder(run, 10))
     write_data_record(run, sources, tmp_path / "none.model")
     journal = Journal(run / "journal.jsonl")
@@ -43,7 +43,7 @@ def run(make_run, tmp_path):
 
 def recommit(folder):
     (folder / COMMITTED).unlink()
-    commit(folder, seal_files(folder, 0, 1))
+    commit(folder, seal_files(folder))
 
 
 def card_of(run, out, **options):
@@ -67,7 +67,7 @@ def test_a_mix_that_is_to_come_is_not_told(run):
     run, _ = run
     state = RunState.read(step_folder(run, 10))
     state.step, state.slot = 3, 6
-    state.write(step_folder(run, 10))
+    (step_folder(run, 10) / "run.json").write_text(state.to_json())
     assert [first for first, _ in read_provenance(run, step_folder(run, 10), 3, 4).mixes] == [1]
 
 
@@ -79,7 +79,7 @@ def test_the_card_tells_what_was_seen_and_scored(run, tmp_path):
     card = card_of(run, tmp_path / "after", step=10)
     for words in (
         "| north | not recorded | everything | 160 | 0 | 0 | 160 | 36 |", "| 1 |\n| south |", "Mix from step 5:", "west 39.9%",
-        "10 steps, 80 samples; global batch 8, ranks 2", "at step 9 (means since the step logged before): mlm 4.500.",
+        "10 steps, 80 samples; global batch 8, precision bf16", "at step 9 (means since the step logged before): mlm 4.500.",
         "Step 10, split: test", "split_pairs 0", "Which reports the tokenizer was trained on: not recorded",
         "north, south, west: not recorded; their manifests do not say what made the shards",
         f"{results['details']['classify']['mean']['auroc']:.3f} [", "## Licence\n\nNot stated.",

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cxrpt.checkpoint.export import WEIGHTS
-from cxrpt.checkpoint.provenance import Provenance, SourceSeen
 from cxrpt.eval.report import summary_rows
+from cxrpt.export.provenance import Provenance, SourceSeen
 from cxrpt.model.pretrain import Shape
 
 UNKNOWN = "not recorded"
@@ -235,7 +235,7 @@ def _training(facts: CardFacts) -> list[str]:
     lines = ["## Training", ""]
     if provenance is not None:
         frozen = provenance.frozen
-        kept = (("global batch", "global_batch"), ("precision", "precision"), ("ZeRO stage", "zero_stage"), ("ranks", "ranks"))
+        kept = (("global batch", "global_batch"), ("precision", "precision"))
         told = ", ".join(f"{name} {frozen[key]}" for name, key in kept if key in frozen)
         seen = sum(one.seen for one in provenance.sources)
         lines.append(

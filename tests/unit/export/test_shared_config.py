@@ -2,8 +2,8 @@ from dataclasses import dataclass, field
 
 from omegaconf import OmegaConf
 
-from cxrpt.checkpoint.shared_config import _shared, shared_config, shared_yaml
 from cxrpt.config import load_config
+from cxrpt.export.shared_config import _shared, shared_config, shared_yaml
 
 
 def test_what_decides_the_training_stays():

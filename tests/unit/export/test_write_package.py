@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import cxrpt
-from cxrpt.checkpoint import write_package as writing
 from cxrpt.checkpoint.store import COMMITTED, commit, seal_files, step_folder
-from cxrpt.checkpoint.write_package import write_package
 from cxrpt.errors import InputError
+from cxrpt.export import write_package as writing
+from cxrpt.export.write_package import write_package
 from launch.cli import main
 
 MARK = "zebra7391"
@@ -33,7 +33,7 @@ def refused(told, call):
 
 def recommit(folder):
     (folder / COMMITTED).unlink()
-    commit(folder, seal_files(folder, 0, 1))
+    commit(folder, seal_files(folder))
 
 
 def test_the_command_writes_a_folder_that_loads(run, tmp_path, capsys):
