@@ -113,7 +113,7 @@ def scaling_rank(options: argparse.Namespace, world: World) -> dict[str, list[fl
 
 def run_rank(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    world = join_world("cpu")
+    world = join_world("cpu", 300)
     seconds = {"one": one_rank, "scaling": scaling_rank}[options.rank_of](options, world)
     if world.is_first:
         print(json.dumps(seconds))

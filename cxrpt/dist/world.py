@@ -64,6 +64,8 @@ def choose_device(wanted: str, local_rank: int) -> torch.device:
 def local_environment(rank: int, size: int, rendezvous: str, threads: int) -> dict[str, str]:
     """What the local launcher sets for one of `size` ranks on this machine; `threads` 0 leaves the thread count alone."""
     environment = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "LOCAL_SIZE": size, RENDEZVOUS: rendezvous}
+    # torch on the CPU takes large tensors from huge pages: a step of ZeRO 1 touches fresh memory three times its gradient.
+    environment["THP_MEM_ALLOC_ENABLE"] = 1
     if threads:
         environment["OMP_NUM_THREADS"] = threads
     return {name: str(value) for name, value in environment.items()}
