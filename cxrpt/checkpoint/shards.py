@@ -96,10 +96,8 @@ class ShardBuffer:
             _write_all(file.fileno(), memoryview(self._head))
             for begin in range(0, len(values), _CHUNK):
                 chunk = values[begin : begin + _CHUNK]
-                _write_all(file.fileno(), chunk)
-                # Makes Linux begin to write the chunk to the disk now, not at the fsync; being dirty, it also stays cached.
-                os.posix_fadvise(file.fileno(), len(self._head) + begin, len(chunk), os.POSIX_FADV_DONTNEED)
                 digest.update(chunk)
+                _write_all(file.fileno(), chunk)
             os.fsync(file.fileno())
         return {"size": self.num_bytes, "sha256": digest.hexdigest()}
 
@@ -152,7 +150,7 @@ class ShardReader:
         return {name: tuple(entry["shape"]) for name, entry in self._index.items()}
 
     def read(self, kind: str, name: str, start: int, out: Tensor) -> None:
-        """Fill `out` (fp32, 1-D, on any device) with the range of a parameter that begins at `start`.
+        """Fill `out` (1-D, of any type, on any device) with the range of a parameter that begins at `start`.
 
         Raises:
             InputError: the checkpoint does not hold the whole range.
@@ -180,9 +178,9 @@ class ShardReader:
         """The whole model's weights by name, on the CPU."""
         weights = {}
         for name, shape in self.shapes.items():
-            flat = torch.empty(prod(shape))
+            flat = torch.empty(prod(shape), dtype=dtype)
             self.read("weight", name, 0, flat)
-            weights[name] = flat.view(shape).to(dtype)
+            weights[name] = flat.view(shape)
         return weights
 
     def _file(self, name: str) -> Any:
