@@ -5,19 +5,20 @@
                         └─► a thread of each rank writes, flushes and hashes its file
 
 Training waits for the copy, and for an earlier save that is still under way. What the threads have come to travels with the
-step's own reduction, so that nobody has to watch the file system.
+step's own reduction, so that nobody has to watch the file system. A save that has failed on one rank is dropped once all
+threads are done with it: nobody waits for a slow disk, and no folder is removed in which another rank still writes.
 """
 
 import logging
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from cxrpt.checkpoint.shards import SHARDS, Piece, ShardBuffer, layout_of, shard_name, write_index
-from cxrpt.checkpoint.store import begin_save, commit, committed_steps, seal_files, step_folder
+from cxrpt.checkpoint.store import begin_save, commit, committed_steps, drop, seal_files, step_folder
 from cxrpt.dist.collectives import from_first_rank, gather_objects, sum_over_ranks
 
 _POLL_S = 0.05
@@ -104,21 +105,24 @@ class Saver:
         return self._job.exception() is None, self._job.exception() is not None
 
     def advance(self, done: int, failed: int, ranks: int) -> None:
-        """Go on with the save under way, given the sums of `flags`.
+        """Go on with the save under way once every rank is at the end of its part, given the sums of `flags`.
 
         Raises:
             SaveError: too many saves in a row have failed.
         """
-        if self._step is None:
+        if done + failed < ranks:
             return
+        assert self._step is not None and self._job is not None
         if failed:
-            self._fail(gather_objects(self._problem()))
-        elif done == ranks and not self._commits:
-            entries = gather_objects(self._result())
+            self._fail([problem for problem in gather_objects(self._problem(self._job)) if problem])
+        elif not self._commits:
+            entries = gather_objects(self._job.result())
             self._commits = True
             folder = step_folder(self._run_dir, self._step)
             self._job = self._thread.submit(self._commit if self._rank == 0 else _nothing, folder, entries)
-        elif done == ranks:
+        else:
+            if trouble := self._job.result():
+                self._say(f"step {self._step} is saved, but {trouble}")
             self._step = self._job = None
             self.failed_in_row = 0
 
@@ -134,7 +138,8 @@ class Saver:
             flags = torch.tensor([*map(float, self.flags()), 1.0])
             done, failed, ranks = (int(value) for value in sum_over_ranks(flags).tolist())
             self.advance(done, failed, ranks)
-            time.sleep(_POLL_S)
+            if self._job is not None:
+                wait([self._job], _POLL_S)
 
     def finish(self, step: int) -> None:
         """Wait until the last save is done.
@@ -175,49 +180,49 @@ class Saver:
         name = shard_name(self._rank)
         return [{"name": name} | self._buffer.write(folder / name)]
 
-    def _commit(self, folder: Path, entries: list[list[dict]]) -> None:
+    def _commit(self, folder: Path, entries: list[list[dict]]) -> str | None:
+        """What could not be done once the checkpoint was there."""
         shards = [entry for part in entries for entry in part]
         self._finish(folder)
         commit(folder, shards + seal_files(folder, but={entry["name"] for entry in shards}))
         log.info("committed %s", folder.name)
-        self._after()
+        try:
+            self._after()
+        except OSError as error:
+            log.warning("older checkpoints could not be removed", exc_info=error)
+            return f"older checkpoints could not be removed ({error.strerror}): mend {folder.parent} before its disk is full"
+        return None
 
-    def _result(self) -> Any:
-        assert self._job is not None
-        return self._job.result()
-
-    def _problem(self) -> str | None:
+    def _problem(self, job: Future) -> str | None:
         """Why this rank's part has failed; None if it has not."""
-        if self._job is None:
-            return None
-        error = self._job.exception()  # waits for the thread
+        error = job.exception()
         if error is None:
             return None
         log.error("a save failed", exc_info=error)
-        return error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        what = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        return f"rank {self._rank}: {what}"
 
-    def _fail(self, problems: list[str | None]) -> None:
+    def _fail(self, problems: list[str]) -> None:
         """Drop the save under way."""
-        told = list(dict.fromkeys(problem for problem in problems if problem))
         step, self._step, self._job = self._step, None, None
         self.failed_in_row += 1
         self.failed_total += 1
         last = None
         if self._rank == 0:
             assert step is not None
-            shutil.rmtree(step_folder(self._run_dir, step), ignore_errors=True)
+            drop(self._run_dir, step)
             last = next(reversed(committed_steps(self._run_dir)), None)
         last = from_first_rank(last)
         good = f"step {last} is the last that is saved" if last else "nothing is saved yet"
         folder = self._run_dir / "checkpoints"
-        line = (
-            f"the save of step {step} in {folder}, which needs {self._needed_gb:.3g} GB, failed ({'; '.join(told[:3])}); {good}"
-        )
+        more = f" and on {len(problems) - 1} more ranks" if len(problems) > 1 else ""
+        what = f"the save of step {step} in {folder}, which needs {self._needed_gb:.3g} GB, failed"
+        line = f"{what} ({problems[0]}{more}); {good}"
         if self.failed_in_row > self._max_failed:
             raise SaveError(f"{line}: make room or mend the folder; the same command resumes")
         if self._rank == 0:
             self._say(f"{line}; training goes on")
 
 
-def _nothing(folder: Path, entries: list) -> None:
+def _nothing(folder: Path, entries: list[list[dict]]) -> None:
     """What ranks other than the first do while it commits."""

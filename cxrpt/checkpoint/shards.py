@@ -85,14 +85,14 @@ class ShardBuffer:
             torch.cuda.synchronize()
 
     def write(self, path: Path) -> dict[str, Any]:
-        """Write the file and flush it to the disk.
+        """Write the file, which must not be there yet, and flush it to the disk.
 
         Returns:
             Its size in bytes and its sha256, under those names.
         """
         digest = hashlib.sha256(self._head)
         values = self._values.numpy().view(np.uint8).data
-        with path.open("wb", buffering=0) as file:
+        with path.open("xb", buffering=0) as file:
             _write_all(file.fileno(), memoryview(self._head))
             for begin in range(0, len(values), _CHUNK):
                 chunk = values[begin : begin + _CHUNK]
@@ -150,7 +150,7 @@ class ShardReader:
         return {name: tuple(entry["shape"]) for name, entry in self._index.items()}
 
     def read(self, kind: str, name: str, start: int, out: Tensor) -> None:
-        """Fill `out` (fp32, 1-D, on any device) with the range of a parameter that begins at `start`.
+        """Fill `out` (1-D, of any type, on any device) with the range of a parameter that begins at `start`.
 
         Raises:
             InputError: the checkpoint does not hold the whole range.
@@ -178,9 +178,9 @@ class ShardReader:
         """The whole model's weights by name, on the CPU."""
         weights = {}
         for name, shape in self.shapes.items():
-            flat = torch.empty(prod(shape))
+            flat = torch.empty(prod(shape), dtype=dtype)
             self.read("weight", name, 0, flat)
-            weights[name] = flat.view(shape).to(dtype)
+            weights[name] = flat.view(shape)
         return weights
 
     def _file(self, name: str) -> Any:

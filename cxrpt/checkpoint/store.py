@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Set
+from contextlib import suppress
 from pathlib import Path
 
 from cxrpt.checkpoint.sums import first_damage, sum_of
@@ -74,8 +75,18 @@ def commit(folder: Path, entries: list[dict]) -> None:
     draft.write_text(json.dumps({"files": entries}, indent=1) + "\n")
     _fsync(draft)
     draft.rename(folder / COMMITTED)
-    _fsync(folder)
-    _fsync(folder.parent)
+    for place in (folder, folder.parent, folder.parent.parent):
+        _fsync(place)
+
+
+def drop(run_dir: Path, step: int) -> None:
+    """Give up a save that has failed, wherever it stood. Rank 0 only, once no rank writes there any more."""
+    folder = step_folder(run_dir, step)
+    # It may have failed after its last file was written: what is half removed must not look like a checkpoint.
+    with suppress(OSError):
+        (folder / COMMITTED).unlink(missing_ok=True)
+    if not (folder / COMMITTED).exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_files(folder: Path, rank: int = 0, ranks: int = 1) -> None:
@@ -123,7 +134,8 @@ def remove_uncommitted(run_dir: Path) -> None:
     """Remove what interrupted saves and deletions left. Rank 0 only, under the run's lease."""
     for folder in (run_dir / "checkpoints").glob("step-*"):
         if _STEP_FOLDER.fullmatch(folder.name) and not (folder / COMMITTED).exists():
-            shutil.rmtree(folder)
+            # What cannot be removed takes room, but is no reason not to train.
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def set_aside(run_dir: Path, step: int) -> Path:

@@ -9,7 +9,7 @@ import torch
 
 from cxrpt.checkpoint.saver import SaveError, Saver
 from cxrpt.checkpoint.shards import Piece, ShardBuffer, ShardReader
-from cxrpt.checkpoint.store import check_files, committed_steps, step_folder
+from cxrpt.checkpoint.store import check_files, commit, committed_steps, step_folder
 from cxrpt.dist.world import join_world, leave_world
 
 
@@ -111,3 +111,29 @@ def test_the_last_save_must_not_fail(saver, monkeypatch):
     saver.save(20, pieces(2), {"run.json": "{}"})
     with pytest.raises(SaveError, match="after step 20 could not be saved"):
         saver.finish(20)
+
+
+def test_what_fails_after_the_commit_costs_no_checkpoint(tmp_path, saver, said, monkeypatch):
+    def stuck():
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    monkeypatch.setattr(saver, "_after", stuck)
+    saver.save(10, pieces(1), {"run.json": "{}"})
+    saver.finish(10)
+    assert committed_steps(tmp_path) == [10] and saver.failed_total == 0
+    check_files(step_folder(tmp_path, 10))
+    assert len(said) == 1 and "step 10 is saved, but older checkpoints could not be removed (Directory not empty)" in said[0]
+
+
+def test_a_commit_that_fails_at_its_end_leaves_nothing_that_looks_like_a_checkpoint(tmp_path, saver, said, monkeypatch):
+    def at_the_end(folder, entries):
+        commit(folder, entries)
+        raise OSError(errno.EIO, "Input/output error")
+
+    removed = []
+    monkeypatch.setattr("cxrpt.checkpoint.saver.commit", at_the_end)
+    monkeypatch.setattr("shutil.rmtree", lambda folder, **_: removed.append((folder / "COMMITTED").exists()))
+    saver.save(10, pieces(1), {"run.json": "{}"})
+    saver.settle()
+    assert removed == [False], "files went before COMMITTED did"
+    assert committed_steps(tmp_path) == [] and "Input/output error" in said[0] and "nothing is saved yet" in said[0]
