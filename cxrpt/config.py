@@ -150,7 +150,7 @@ class EngineConfig:
     memory for at most a third more computation; -1 takes all."""
     compile: bool = False
     """Compile the blocks (torch.compile) around attention, once for any number of rows. On a CPU it gained nothing (0.98 to
-    1.01 of the speed, and half a minute at each start); on a GPU it was not measured. A C++ compiler must be there."""
+    1.00 of the speed, and half a minute at each start); on a GPU it was not measured. A C++ compiler must be there."""
     max_skipped_steps: int = 20
     """Steps in a row with a non-finite loss or gradient after which the run stops."""
     hang_timeout_s: float = 900.0

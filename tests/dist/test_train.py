@@ -58,9 +58,9 @@ def test_the_math_does_not_depend_on_ranks_accumulation_and_stage(runs, undistur
 
 
 def test_a_dry_run_leaves_no_trace(runs, undisturbed):
-    runs.finish("no-dry-run", "train.dry_run=false")
-    assert runs.losses("no-dry-run") == undisturbed
-    logs = [(runs.root / "runs" / name / "logs/rank-0.log").read_text() for name in ("undisturbed", "no-dry-run")]
+    runs.finish("dry-run", "train.dry_run=true")
+    assert runs.losses("dry-run") == undisturbed
+    logs = [(runs.root / "runs" / name / "logs/rank-0.log").read_text() for name in ("dry-run", "undisturbed")]
     assert ["memory: the largest micro-batch (8 samples, " in log for log in logs] == [True, False]
 
 
