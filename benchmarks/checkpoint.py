@@ -140,7 +140,9 @@ def measure_saves(folder: Path, gib: float, repeats: int) -> list[dict[str, obje
     slower = statistics.mean(found.step_beside) / statistics.mean(found.step_alone)
     extra = sum(found.step_beside) * (1 - 1 / slower) / repeats
     rate = num_bytes / statistics.median(found.committed) / 1e6
-    print(f"{num_bytes / 1e6:.0f} MB a checkpoint, {rate:.0f} MB/s; a save slows steps down by {extra:.2f} s in all", flush=True)
+    print(
+        f"{num_bytes / 1e6:.0f} MB a checkpoint, {rate:.0f} MB/s; a save slows steps down by {extra:.2f} s in all", flush=True
+    )
     return [
         claim(f"save, stall: {what}", stall, 0.1, "torch.save and fsync", stall <= 0.1),
         claim(f"first save, stall: {what}", found.first / statistics.median(found.plain), None, "torch.save and fsync"),
