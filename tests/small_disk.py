@@ -24,8 +24,9 @@ def small_disk_at(folder: Path, size: str = "4m") -> Iterator[Path]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def fill(file: Path) -> None:
-    """Write until there is no room; removing the file gives it back."""
+def fill(file: Path, leave: int = 0) -> None:
+    """Write until there is no room, but for so many bytes; removing the file gives it back."""
     with file.open("wb", buffering=0) as handle, pytest.raises(OSError, match="No space"):
         while True:
             handle.write(bytes(4096))
+    os.truncate(file, file.stat().st_size - leave)

@@ -57,6 +57,8 @@ def export_model(
     }
     (folder / MODEL).write_text(json.dumps(about, indent=1) + "\n")
     (folder / TOKENIZER).write_bytes(tokenizer.model_bytes)
+    # safetensors makes a file that only its owner reads.
+    (folder / WEIGHTS).chmod((folder / MODEL).stat().st_mode)
 
 
 def load_exported(folder: Path) -> Exported:

@@ -217,11 +217,11 @@ class Saver:
         folder = self._run_dir / "checkpoints"
         more = f" and on {len(problems) - 1} more ranks" if len(problems) > 1 else ""
         what = f"the save of step {step} in {folder}, which needs {self._needed_gb:.3g} GB, failed"
-        line = f"{what} ({problems[0]}{more}); {good}"
+        line = f"{what} ({problems[0]}{more}); {good}: make room or mend the folder"
         if self.failed_in_row > self._max_failed:
-            raise SaveError(f"{line}: make room or mend the folder; the same command resumes")
+            raise SaveError(f"{line}; the same command resumes")
         if self._rank == 0:
-            self._say(f"{line}; training goes on")
+            self._say(f"{line}; failure {self.failed_in_row} of {self._max_failed} in a row that train.max_failed_saves allows")
 
 
 def _nothing(folder: Path, entries: list[list[dict]]) -> None:

@@ -108,7 +108,11 @@ def a_save_that_is_slower_than_the_next_is_waited_for(rank):
     assert committed_steps(rank.run_dir) == [10, 20, 30]
 
 
-CASES = (one_rank_fails_and_the_other_is_slow, too_many_failures_end_all_ranks_alike, a_save_that_is_slower_than_the_next_is_waited_for)
+CASES = (
+    one_rank_fails_and_the_other_is_slow,
+    too_many_failures_end_all_ranks_alike,
+    a_save_that_is_slower_than_the_next_is_waited_for,
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)

@@ -74,6 +74,8 @@ def test_a_copy_does_not_follow_what_training_does_next(tmp_path):
         piece.tensors[0].zero_()
     buffer.write(tmp_path / shard_name(0))
     assert torch.equal(load_file(tmp_path / shard_name(0))["weight/norm"], whole("norm", "weight"))
+    with pytest.raises(FileExistsError):  # a rank that an earlier attempt left behind must not write over it
+        buffer.write(tmp_path / shard_name(0))
 
 
 def test_the_whole_model_is_put_together_in_its_shapes(tmp_path):
