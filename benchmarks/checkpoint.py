@@ -3,7 +3,8 @@
     stall       `Saver.save` beside `torch.save` and fsync of the same tensors; in between a trainer that only waits, until the
                 save is committed. The first save, which takes the memory, is told apart.
     load        the same beside a trainer that multiplies matrices on all threads: how much longer its steps take meanwhile
-    bandwidth   from `Saver.save` to COMMITTED beside `dd conv=fsync` of as many bytes into the same folder
+    bandwidth   from `Saver.save` until all shards are on the disk, and until COMMITTED is, which takes the weights alone being
+                put together from the shards; beside `dd conv=fsync` of as many bytes into the same folder
     resume      from the start of `cxrpt pretrain` to its first logged step, with a checkpoint that no cache holds and without
                 any; the parts that a checkpoint adds, its checksums and its loading, are told apart
 
@@ -23,13 +24,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
 from cxrpt.checkpoint.saver import Saver
-from cxrpt.checkpoint.shards import Piece, ShardReader
+from cxrpt.checkpoint.shards import SHARDS, Piece, ShardReader
 from cxrpt.checkpoint.store import check_files, committed_steps, step_folder, withdraw_old
 from cxrpt.dist.world import join_world, leave_world
 from cxrpt.track.journal import read_journal
@@ -42,6 +44,7 @@ class Seconds:
     """What was measured, a value a round."""
 
     stall: list[float] = field(default_factory=list)
+    sealed: list[float] = field(default_factory=list)
     committed: list[float] = field(default_factory=list)
     plain: list[float] = field(default_factory=list)
     dd: list[float] = field(default_factory=list)
@@ -66,16 +69,14 @@ def make_pieces(gib: float) -> list[Piece]:
     scale = gib * GIB / 12 / sum(lengths)
     lengths = [max(64, round(length * scale)) for length in lengths]
     flats = tuple(torch.randn(sum(lengths)) for _ in range(3))
-    starts = [sum(lengths[:n]) for n in range(NUM_PIECES)]
-    return [
-        Piece(f"blocks.{n}.weight", (length,), 0, (flats[0][at : at + length], flats[1][at : at + length], flats[2][at : at + length]))
-        for n, (at, length) in enumerate(zip(starts, lengths, strict=True))
-    ]  # fmt: skip
+    parts = zip(*(flat.split(lengths) for flat in flats), strict=True)
+    return [Piece(f"blocks.{n}.weight", (len(part[0]),), 0, part) for n, part in enumerate(parts)]
 
 
 def plain_save(pieces: list[Piece], path: Path) -> None:
+    """Of the flat tensors, without a copy: the fastest that `torch.save` can be."""
     with path.open("wb") as file:
-        torch.save([piece.tensors[0]._base for piece in pieces[:1]] + [t._base for t in pieces[0].tensors[1:]], file)
+        torch.save([part._base for part in pieces[0].tensors], file)
         file.flush()
         os.fsync(file.fileno())
 
@@ -94,14 +95,18 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def wait_until_committed(saver: Saver, run_dir: Path, step: int, train: Callable[[], object]) -> None:
-    """Train, asking at every step how far the save is, as the loop does."""
-    until = time.monotonic() + 600
+def wait_until_committed(saver: Saver, run_dir: Path, step: int, train: Callable[[], object]) -> tuple[float, float]:
+    """Train, asking at every step how far the save is, as the loop does; when its shards were on the disk, and all of it."""
+    sealed, until = 0.0, time.perf_counter() + 600
     while step not in committed_steps(run_dir):
         train()
-        saver.advance(*map(int, saver.flags()), 1)
-        assert time.monotonic() < until, "the save did not end"
-    saver.settle()
+        flags = saver.flags()
+        sealed = sealed or (time.perf_counter() if flags[0] else 0.0)
+        saver.advance(*map(int, flags), 1)
+        assert time.perf_counter() < until, "the save did not end"
+    committed = time.perf_counter()
+    saver.settle()  # also what is removed for it
+    return sealed, committed
 
 
 def measure_saves(folder: Path, gib: float, repeats: int) -> list[dict[str, object]]:
@@ -113,20 +118,21 @@ def measure_saves(folder: Path, gib: float, repeats: int) -> list[dict[str, obje
         for _ in range(4):
             torch.mm(matrix, matrix, out=product)
 
-    num_bytes = 0
+    num_bytes, shards_share = 0, 0.0
     for repeat in range(repeats + 1):
-        found.plain += [seconds(lambda: plain_save(pieces, folder / "plain.pt"))] if repeat else []
+        found.plain += [seconds(partial(plain_save, pieces, folder / "plain.pt"))] if repeat else []
         (folder / "plain.pt").unlink(missing_ok=True)
         began, step = time.perf_counter(), 10 * repeat + 1
         saver.save(step, pieces, {"run.json": "{}"})
-        wait_until_committed(saver, folder, step, lambda: time.sleep(0.01))
-        took = time.perf_counter() - began
+        sealed, committed = wait_until_committed(saver, folder, step, lambda: time.sleep(0.01))
         if not repeat:
             found.first, num_bytes = saver.stall_s, folder_bytes(step_folder(folder, step))
+            shards_share = folder_bytes(step_folder(folder, step) / SHARDS) / num_bytes
             continue
         found.stall.append(saver.stall_s)
-        found.committed.append(took)
-        found.dd.append(seconds(lambda: copy_by_dd(folder / "dd", num_bytes)))
+        found.sealed.append(sealed - began)
+        found.committed.append(committed - began)
+        found.dd.append(seconds(partial(copy_by_dd, folder / "dd", num_bytes)))
         (folder / "dd").unlink()
         found.step_alone += [seconds(compute) for _ in range(20)]
         saver.save(step + 1, pieces, {"run.json": "{}"})
@@ -137,6 +143,7 @@ def measure_saves(folder: Path, gib: float, repeats: int) -> list[dict[str, obje
     what = f"{gib:g} GiB, {3 * NUM_PIECES} pieces"
     stall = statistics.median(a / b for a, b in zip(found.stall, found.plain, strict=True))
     speed = statistics.median(a / b for a, b in zip(found.dd, found.committed, strict=True))
+    sealed_speed = statistics.median(shards_share * a / b for a, b in zip(found.dd, found.sealed, strict=True))
     slower = statistics.mean(found.step_beside) / statistics.mean(found.step_alone)
     extra = sum(found.step_beside) * (1 - 1 / slower) / repeats
     rate = num_bytes / statistics.median(found.committed) / 1e6
@@ -147,6 +154,7 @@ def measure_saves(folder: Path, gib: float, repeats: int) -> list[dict[str, obje
         claim(f"save, stall: {what}", stall, 0.1, "torch.save and fsync", stall <= 0.1),
         claim(f"first save, stall: {what}", found.first / statistics.median(found.plain), None, "torch.save and fsync"),
         claim(f"steps at full load while a save is under way: {what}", slower, None, "steps without one"),
+        claim(f"save, bandwidth of the shards: {what}", sealed_speed, None, "dd conv=fsync"),
         claim(f"save, bandwidth until committed: {what}", speed, None, "dd conv=fsync of as many bytes"),
     ]
 
@@ -201,8 +209,8 @@ def measure_resume(folder: Path, size: str, repeats: int) -> list[dict[str, obje
         forget(saved)
         found["resumed"].append(first_step_s(folder, 2))
         forget(saved)
-        found["checksums"].append(seconds(lambda saved=saved: check_files(saved)))
-        found["load"].append(seconds(lambda saved=saved: load_whole(saved)))
+        found["checksums"].append(seconds(partial(check_files, saved)))
+        found["load"].append(seconds(partial(load_whole, saved)))
     megabytes = folder_bytes(saved) / 1e6
     print(f"{size}: {megabytes:.0f} MB; " + "; ".join(f"{name} {told(values)}" for name, values in found.items()), flush=True)
     ratio = statistics.median(a / b for a, b in zip(found["resumed"], found["fresh"], strict=True))

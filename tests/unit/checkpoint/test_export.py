@@ -54,3 +54,8 @@ def test_a_file_that_is_missing_or_torn(folder, tmp_path):
         (tmp_path / name / name).unlink()
         with pytest.raises(InputError, match=f"holds no {name}"):
             load_exported(tmp_path / name)
+
+
+def test_whoever_reads_the_folder_reads_its_weights(folder):
+    modes = {name: (folder / name).stat().st_mode for name in ("weights.safetensors", "model.json", "tokenizer.model")}
+    assert len(set(modes.values())) == 1, modes
