@@ -130,6 +130,7 @@ def _train(
     progress = ProgressLine(config.train.steps, state.step)
     books = Books(config, prepared, state, progress)
     saver = open_parts.enter_context(closing(_saver(config, prepared, world, lease, progress)))
+    saver.reserve(engine.pieces_to_save())
     trace = Trace(config.train, config.run_dir, world.rank, world.device, spans)
     open_parts.callback(trace.end)
 

@@ -68,6 +68,13 @@ class Saver:
         self.stall_s = 0.0
         """What the last save cost training."""
 
+    def reserve(self, pieces: list[Piece]) -> None:
+        """Take the memory of the copy, and say who keeps what: a host that is too small for it fails at the start of a run."""
+        self._buffer = ShardBuffer(pieces)
+        self._layouts = gather_objects(layout_of(pieces))
+        # The weights alone, for evaluation, are at most another third of the shards.
+        self._needed_gb = sum(gather_objects(self._buffer.num_bytes)) * 4 / 3 / _GB
+
     def save(self, step: int, pieces: list[Piece], files: dict[str, str]) -> None:
         """Begin to save the state after a step, unless it is there already.
 
@@ -82,11 +89,8 @@ class Saver:
         began = time.perf_counter()
         self.settle()
         if self._buffer is None:
-            self._buffer = ShardBuffer(pieces)
-        if self._layouts is None:
-            self._layouts = gather_objects(layout_of(pieces))
-        # The weights alone, for evaluation, are at most another third of the shards.
-        self._needed_gb = sum(gather_objects(self._buffer.num_bytes)) * 4 / 3 / _GB
+            self.reserve(pieces)
+        assert self._buffer is not None
         answer = from_first_rank(self._begin(step) if self._rank == 0 else None)
         if answer == "there":
             return

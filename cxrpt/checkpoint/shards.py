@@ -68,7 +68,8 @@ class ShardBuffer:
         text += b" " * (-len(text) % 8)
         self._head = struct.pack("<Q", len(text)) + text
         on_gpu = any(tensor.is_cuda for piece in pieces for tensor in piece.tensors)
-        self._values = torch.empty(offset // 4, pin_memory=on_gpu)
+        # Written once, so that the first copy does not wait for the system to find the pages.
+        self._values = torch.empty(offset // 4, pin_memory=on_gpu).zero_()
 
     @property
     def num_bytes(self) -> int:

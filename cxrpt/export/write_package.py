@@ -97,7 +97,6 @@ def _write(run_dir: Path, config: RunConfig, folder: Path, draft: Path, step: in
     converted = {name: tensor.to(DTYPES[wanted]) for name, tensor in weights.items()}
     save_file(converted, draft / WEIGHTS, metadata={"format": "pt"})
     shutil.copyfile(folder / MODEL, draft / MODEL)
-    (draft / WEIGHTS).chmod((draft / MODEL).stat().st_mode)  # safetensors lets nobody but the owner read
     shutil.copyfile(folder / TOKENIZER, draft / TOKENIZER)
     (draft / CONFIG).write_text(shared_yaml(config))
     sha256 = write_checksums(draft)

@@ -7,14 +7,13 @@ import pytest
 from cxrpt.checkpoint.store import committed_steps
 from tests.small_disk import fill, small_disk_at
 
-from .test_train import Runs, runs
+from ..small_runs import Runs
 
-__all__ = ["runs"]
 STEPS = [1, *range(3, 25, 3)]
 
 
 @pytest.mark.parametrize("mended", [True, False])
-def test_training_goes_on_without_its_journal(runs: Runs, tmp_path, mended):  # noqa: F811
+def test_training_goes_on_without_its_journal(runs: Runs, tmp_path, mended):
     name = "mended" if mended else "unmended"
     run_dir = runs.root / "runs" / name
     run_dir.mkdir(parents=True)
