@@ -13,13 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cxrpt.data.sample import Kind
 from cxrpt.track.journal import read_journal
 from cxrpt.track.sink import fetch_metrics
-from data_prep.train_tokenizer import train_tokenizer
 
-from ..dist.test_train import CONFIG, ROOT, Runs
-from ..made_shards import make_shards
+from ..small_runs import ROOT, Runs, rank_processes
 
 pytestmark = pytest.mark.long
 
@@ -80,16 +77,7 @@ def server(tmp_path):
 
 @pytest.fixture
 def runs(tmp_path):
-    for institution, kind, count in (("north", Kind.PAIR, 60), ("south", Kind.IMAGE, 40), ("west", Kind.TEXT, 40)):
-        make_shards(tmp_path, institution, kind, count, seed=count, size=48)
-    train_tokenizer([tmp_path / "north", tmp_path / "west"], tmp_path / "tok.model", vocab_size=600)
-    (tmp_path / "c.yaml").write_text(CONFIG.format(root=tmp_path))
     return Runs(tmp_path)
-
-
-def ranks_of(process):
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"launch.rank" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def wait_until(condition, what):
@@ -105,7 +93,7 @@ def test_a_server_that_is_killed_for_half_of_a_run_holds_every_step_once(runs, s
     process = runs.start("tracked", *words)
     wait_until(lambda: len(read_journal(journal)) >= STEPS // 4, "the run has not begun")
     # The ranks stand still until the server has some steps, however fast they are.
-    ranks = ranks_of(process)
+    ranks = rank_processes(process)
     for pid in ranks:
         os.kill(pid, signal.SIGSTOP)
     wait_until(server.points, "nothing reached the server")
