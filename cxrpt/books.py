@@ -3,6 +3,7 @@
 from cxrpt.agreement import StepTotals
 from cxrpt.bad_data import BadData, replaced_line, stop_line, too_many, worth_a_line
 from cxrpt.checkpoint.state import RunState
+from cxrpt.checkpoint.store import committed_steps
 from cxrpt.config import RunConfig
 from cxrpt.data.storage.step_samples import samples_of_step
 from cxrpt.dist.collectives import gather_objects
@@ -10,6 +11,10 @@ from cxrpt.preflight import Prepared
 from cxrpt.track.journal import Journal
 from cxrpt.track.progress import ProgressLine
 from cxrpt.track.spikes import SpikeWatch, spike_line, write_spikes
+
+
+class DivergedError(RuntimeError):
+    """A run whose loss or gradient has not been finite for too long."""
 
 
 class Books:
@@ -24,7 +29,7 @@ class Books:
         """One step more.
 
         Raises:
-            RuntimeError: too many steps in a row were skipped.
+            DivergedError: too many steps in a row were skipped.
         """
         state, sources = self._state, self._prepared.sources
         state.step += 1
@@ -35,10 +40,7 @@ class Books:
         state.skipped_in_row = state.skipped_in_row + 1 if skipped else 0
         state.skipped_total += skipped
         if state.skipped_in_row > self._config.engine.max_skipped_steps:
-            raise RuntimeError(
-                f"step {state.step}: loss or gradient not finite for {state.skipped_in_row} steps in a row; "
-                "the last checkpoint is good: lower optim.lr or use engine.precision=fp32"
-            )
+            raise DivergedError(self._diverged())
 
     def tell_bad(self, totals: StepTotals, is_first: bool) -> str | None:
         """Let rank 0 say now and then what was bad; what there is to say, on every rank, if it is too much to go on."""
@@ -65,6 +67,13 @@ class Books:
             if worth_a_line(before, spikes.total):
                 self._progress.say(spike_line(found[-1], run_dir))
         return {"train/loss_spikes": float(spikes.total)}
+
+    def _diverged(self) -> str:
+        steps, config = committed_steps(self._config.run_dir), self._config
+        where = f"step {steps[-1]} is the last that is saved: go on from there" if steps else "nothing is saved: begin again"
+        wider = "" if config.engine.precision == "fp32" else ", or engine.precision=fp32 in a new run"
+        what = f"step {self._state.step}: the gradient was not finite for {self._state.skipped_in_row} steps in a row"
+        return f"{what}; {where} with a lower optim.lr than {config.optim.lr:g}{wider}"
 
     def metrics(self) -> dict[str, float]:
         """What the books hold, for the journal."""

@@ -147,7 +147,7 @@ class EngineConfig:
     """Samples a rank holds at once; 0 takes all of its share of the global batch."""
     recompute_blocks: int = 0
     """Blocks of the transformer, spread evenly, whose activations are computed again in the backward pass instead of kept:
-    memory for at most a third more computation; -1 takes all."""
+    memory for the time of another forward pass through them; -1 takes all."""
     compile: bool = False
     """Compile the blocks (torch.compile) around attention, once for any number of rows. On a CPU it gained nothing (0.98 to
     1.00 of the speed, and half a minute at each start); on a GPU it was not measured. A C++ compiler must be there."""

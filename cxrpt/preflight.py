@@ -131,9 +131,9 @@ def _frozen(config: RunConfig, tokenizer: Tokenizer, shape: Shape) -> dict[str, 
     return {
         "tokenizer": tokenizer.fingerprint,
         "model": asdict(shape) | {"scales": list(shape.scales)},
-        "global_batch": config.train.global_batch,
+        "train.global_batch": config.train.global_batch,
         "data.lanes": config.data.lanes,
-        "precision": config.engine.precision,
+        "engine.precision": config.engine.precision,
     }
 
 

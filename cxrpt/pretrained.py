@@ -138,6 +138,8 @@ class Pretrained:
         if what in ("text", "pair"):
             if not isinstance(text, str):
                 raise InputError(f"text {number} is a {type(text).__name__}: hand over str")
+            if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+                raise InputError(f"text {number} holds NUL or half a character: hand over Unicode text")
             tokens = tokens_of(text, self.exported)
             if not len(tokens):
                 raise InputError(f"text {number} is empty: leave it out")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cxrpt
-from cxrpt.config import RunConfig, to_yaml
+from cxrpt.config import RunConfig, load_config, to_yaml
 from cxrpt.data.storage.remote import redact
 from cxrpt.data.storage.sources import Source
 from cxrpt.data_record import write_data_record
@@ -62,6 +62,24 @@ def write_run_files(config: RunConfig, data_fingerprint: str, sources: list[Sour
         params = _flat(shown) | {f"version.{name}": number for name, number in versions.items()}
         uri = config.track.uri or f"sqlite:///{(run_dir.parent / 'mlflow.db').resolve()}"
         write_tracking(run_dir, uri, config.track.experiment, config.name, params | {"data.fingerprint": data_fingerprint})
+
+
+def changed_settings(config: RunConfig) -> list[str]:
+    """What of a configuration is not as the run was last started with, in words; of sources, what the resume itself tells.
+
+    An address, which can hold credentials, is not shown.
+    """
+    path = config.run_dir / "config.yaml"
+    if not path.is_file():
+        return []
+    try:
+        before = load_config(path)
+    except InputError:  # of another version, or torn
+        return ["config.yaml of the last start cannot be read"]
+    sections = ("seed", "model", "objective", "optim", "engine", "train", "data")
+    was, now = (_flat({name: value for name, value in asdict(one).items() if name in sections}) for one in (before, config))
+    keys = [key for key in was | now if was.get(key) != now.get(key) and not key.startswith("data.sources")]
+    return [f"{key} {was.get(key)} -> {now.get(key)}" for key in keys]
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

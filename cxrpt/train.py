@@ -55,7 +55,8 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False, l
         InputError: the configuration does not fit the data or the run; another trainer works on the run; the last checkpoint
             is damaged; too many samples are bad, which is told after a save.
         SaveError: checkpoints could not be written.
-        RuntimeError: the loss was not finite for too long; a loader worker was killed.
+        DivergedError: the gradient was not finite for too long.
+        RuntimeError: a loader worker was killed.
     """
     raise_open_files()
     world = join_world(config.engine.device, config.engine.hang_timeout_s)
@@ -112,8 +113,6 @@ def _train(
         window.load(state.window_of(world.rank, world.size))
     spikes.load(state.spikes)
     journal = open_parts.enter_context(closing(Journal(config.run_dir / "journal.jsonl"))) if world.is_first else None
-    if state.step:
-        log.info("resuming after step %d", state.step)
     weights = loss_weights(config)
     if config.train.dry_run and state.step < config.train.steps:
         largest = largest_micro_batch(prepared.sources, prepared.maker, prepared.step.micro_batch)
@@ -128,12 +127,15 @@ def _train(
     # What watches and tells
     speed = SpeedMeter(world.device, matmul_flops(world.device, DTYPES[config.engine.precision]))
     progress = ProgressLine(config.train.steps, state.step)
+    if world.is_first and (begins := _begins(config, state, journal)):
+        progress.say(begins)
     books = Books(config, prepared, state, progress)
     saver = open_parts.enter_context(closing(_saver(config, prepared, world, lease, progress)))
     saver.reserve(engine.pieces_to_save())
     trace = Trace(config.train, config.run_dir, world.rank, world.device, spans)
     open_parts.callback(trace.end)
 
+    due = False
     spans.begin(state.step + 1)
     while state.step < config.train.steps:
         trace.before_step(state.step + 1)
@@ -179,7 +181,10 @@ def _train(
                 if journal is not None:
                     journal.write(state.step, metrics)
                     progress.show(state.step, metrics)
-        if state.step % config.train.checkpoint_every == 0 or last:
+        # A run that diverges must not put its states in the place of those from before.
+        due = due or state.step % config.train.checkpoint_every == 0
+        if last or (due and not skipped):
+            due = False
             with spans("save"):
                 _save(saver, engine, state, window, spikes)
         spans.end_step()
@@ -199,6 +204,15 @@ def loss_weights(config: RunConfig) -> dict[str, float]:
     scales = zip(objective.mvm_scales, objective.mvm_scale_weights, strict=True)
     mvm = {f"mvm{scale}": objective.mvm_weight * weight / whole for scale, weight in scales}
     return {"mlm": objective.mlm_weight} | mvm | {"itc": objective.itc_weight}
+
+
+def _begins(config: RunConfig, state: RunState, journal: Journal | None) -> str | None:
+    """From where a run that was started before goes on."""
+    if state.step:
+        return f"{config.run_dir} goes on after step {state.step}"
+    if journal is not None and journal.attempt > 1:
+        return f"{config.run_dir} was started before, but holds no checkpoint: it begins at step 1 again"
+    return None
 
 
 def _saver(config: RunConfig, prepared: Prepared, world: World, lease: Lease | None, progress: ProgressLine) -> Saver:

@@ -28,11 +28,13 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, l
     """
     from cxrpt.dist.world import local_environment
     from cxrpt.preflight import check_launch
-    from cxrpt.rundir import write_run_files
+    from cxrpt.rundir import changed_settings, write_run_files
     from cxrpt.track.sink import end_sink, start_sink
     from cxrpt.watchdog import STACKS_SIGNAL
 
     prepared = check_launch(config, ranks, accept_data_change, last_good)
+    if changed := changed_settings(config):
+        sys.stderr.write(f"cxrpt: {config.run_dir} was last started with other settings: {', '.join(changed)}\n")
     write_run_files(config, prepared.plan.fingerprint(), prepared.sources)
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or max(1, (os.cpu_count() or 1) // ranks)
     sink = start_sink(config.run_dir) if config.track.uri != "none" else None

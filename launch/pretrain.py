@@ -23,7 +23,7 @@ def pretrain(
     config: ConfigFile,
     overrides: Overrides = None,
     ranks: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
-    accept_data_change: Annotated[bool, typer.Option(help="Go on although shards, weights or lanes changed.")] = False,
+    accept_data_change: Annotated[bool, typer.Option(help="Go on although sources, shards, weights or seed changed.")] = False,
     resume: Annotated[
         Resume, typer.Option(help="last: stop if it is damaged. last-good: set damaged checkpoints aside.")
     ] = Resume.LAST,
@@ -32,12 +32,16 @@ def pretrain(
 
     Example: cxrpt pretrain configs/demo.yaml train.steps=200 --ranks 2
     """
+    from cxrpt.checkpoint.store import committed_steps
     from launch.local import run_ranks
 
     resolved = load_config(config, overrides)
     code = run_ranks(resolved, ranks, accept_data_change, resume is Resume.LAST_GOOD)
     if code == 0:
         typer.echo(f"cxrpt: {resolved.run_dir} is done: {resolved.train.steps} steps")
+    if code == 75 and not committed_steps(resolved.run_dir):
+        typer.echo("cxrpt: interrupted before there was anything to save; run the same command again", err=True)
+        raise typer.Exit(130)
     if code == 75:
         typer.echo(f"cxrpt: stopped after a save; the same command resumes {resolved.run_dir}", err=True)
     raise typer.Exit(code)

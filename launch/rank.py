@@ -47,13 +47,14 @@ def main() -> int:
     waits.setLevel(logging.WARNING)
     for name in ("cxrpt.data.storage.open_shards", "cxrpt.track.journal"):
         logging.getLogger(name).addHandler(waits)
+    from cxrpt.books import DivergedError
     from cxrpt.checkpoint.saver import SaveError
     from cxrpt.dist.collectives import lost_another_rank
     from cxrpt.train import train
 
     try:
         return train(config, stop, arguments.accept_data_change, arguments.last_good)
-    except (InputError, SaveError) as error:
+    except (InputError, SaveError, DivergedError) as error:
         logging.error("%s", error)
         if rank:
             time.sleep(_AFTER_FIRST_S)

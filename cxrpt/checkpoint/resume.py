@@ -1,6 +1,7 @@
 """From which checkpoint a run goes on, and with which weights a new one begins."""
 
 import json
+import logging
 from pathlib import Path
 
 import torch
@@ -15,6 +16,8 @@ from cxrpt.dist.collectives import from_first_rank, gather_objects
 from cxrpt.errors import InputError
 from cxrpt.model.embed import resize_positions
 from cxrpt.model.pretrain import PretrainModel, Shape
+
+log = logging.getLogger(__name__)
 
 _MAY_DIFFER = ("image_size", "scales", "normalize_targets", "contrast")
 """Of the shape of two models, one of which begins with the other's weights: positions are interpolated, heads start anew."""
@@ -34,24 +37,22 @@ def choose_checkpoint(run_dir: Path, rank: int, ranks: int, last_good: bool) -> 
     Raises:
         InputError: the last one is damaged, and `last_good` is not set; or none is whole.
     """
-    damaged: list[str] = []
-    while True:
-        steps = from_first_rank(committed_steps(run_dir) if rank == 0 else None)
-        if not steps and damaged:
-            raise InputError(
-                f"{run_dir} holds no checkpoint that is whole ({'; '.join(damaged)}): start anew under another name"
-            )
-        if not steps:
-            return None
-        folder = step_folder(run_dir, steps[-1])
+    damaged: dict[int, str] = {}
+    for step in reversed(from_first_rank(committed_steps(run_dir) if rank == 0 else None)):
+        folder = step_folder(run_dir, step)
         problems = [problem for problem in gather_objects(_problem(folder, rank, ranks)) if problem]
-        if not problems:
-            return folder
-        if not last_good:
+        if problems and not last_good:
             raise InputError(problems[0])
-        damaged.append(problems[0].split(":")[0])
-        if rank == 0:
-            set_aside(run_dir, steps[-1])
+        if problems:
+            damaged[step] = problems[0].partition(": restore it")[0]
+            continue
+        for one in damaged if rank == 0 else ():
+            log.warning("%s; set aside as %s", damaged[one], set_aside(run_dir, one).name)
+        return folder
+    if damaged:
+        told = "; ".join(damaged.values())
+        raise InputError(f"{run_dir} holds no checkpoint that is whole ({told}): restore one, or start anew under another name")
+    return None
 
 
 def _problem(folder: Path, rank: int, ranks: int) -> str | None:

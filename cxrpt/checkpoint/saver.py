@@ -22,7 +22,6 @@ from cxrpt.checkpoint.store import begin_save, commit, committed_steps, drop, se
 from cxrpt.dist.collectives import from_first_rank, gather_objects, sum_over_ranks
 
 _POLL_S = 0.05
-_GB = 1e9
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class Saver:
         """Of the save that is under way."""
         self._job: Future | None = None
         self._commits = False
-        self._needed_gb = 0.0
+        self._needed = 0.0
         self.failed_in_row = 0
         self.failed_total = 0
         self.stall_s = 0.0
@@ -73,7 +72,7 @@ class Saver:
         self._buffer = ShardBuffer(pieces)
         self._layouts = gather_objects(layout_of(pieces))
         # The weights alone, for evaluation, are at most another third of the shards.
-        self._needed_gb = sum(gather_objects(self._buffer.num_bytes)) * 4 / 3 / _GB
+        self._needed = sum(gather_objects(self._buffer.num_bytes)) * 4 / 3
 
     def save(self, step: int, pieces: list[Piece], files: dict[str, str]) -> None:
         """Begin to save the state after a step, unless it is there already.
@@ -127,6 +126,8 @@ class Saver:
         else:
             if trouble := self._job.result():
                 self._say(f"step {self._step} is saved, but {trouble}")
+            if self.failed_in_row and self._rank == 0:
+                self._say(f"step {self._step} is saved: saving works again")
             self._step = self._job = None
             self.failed_in_row = 0
 
@@ -170,10 +171,10 @@ class Saver:
         try:
             folder = begin_save(self._run_dir, step)
             (folder / SHARDS).mkdir()
-            free_gb = shutil.disk_usage(folder).free / _GB
+            free = shutil.disk_usage(folder).free
         except OSError as error:
             return f"{error.strerror} where its folder is made"
-        return None if free_gb > self._needed_gb else f"{free_gb:.3g} GB are free"
+        return None if free > self._needed else f"{_size(free)} are free"
 
     def _write(self, folder: Path, files: dict[str, str]) -> list[dict]:
         assert self._buffer is not None and self._layouts is not None
@@ -220,12 +221,16 @@ class Saver:
         good = f"step {last} is the last that is saved" if last else "nothing is saved yet"
         folder = self._run_dir / "checkpoints"
         more = f" and on {len(problems) - 1} more ranks" if len(problems) > 1 else ""
-        what = f"the save of step {step} in {folder}, which needs {self._needed_gb:.3g} GB, failed"
+        what = f"the save of step {step} in {folder}, which needs {_size(self._needed)}, failed"
         line = f"{what} ({problems[0]}{more}); {good}: make room or mend the folder"
         if self.failed_in_row > self._max_failed:
             raise SaveError(f"{line}; the same command resumes")
         if self._rank == 0:
             self._say(f"{line}; failure {self.failed_in_row} of {self._max_failed} in a row that train.max_failed_saves allows")
+
+
+def _size(num_bytes: float) -> str:
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def _nothing(folder: Path, entries: list[list[dict]]) -> None:

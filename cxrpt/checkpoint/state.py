@@ -76,10 +76,15 @@ def check_resumable(saved: RunState, frozen: dict[str, Any], data: dict[str, str
         InputError: something that must not change has; the message says what, and what accepts or mends it.
     """
     for name, now in frozen.items():
-        before = saved.frozen.get(name)
-        if before != json.loads(json.dumps(now)):
-            mend = _MENDS.get(name, "set it back, or start a new run under another name")
-            raise InputError(f"the run at step {saved.step} has {name}={before!r} and the configuration {now!r}: {mend}")
+        before, now = saved.frozen.get(name), json.loads(json.dumps(now))
+        if before == now:
+            continue
+        mend = _MENDS.get(name, "set it back, or start a new run under another name")
+        parts = [(name, before, now)]
+        if isinstance(before, dict) and isinstance(now, dict):
+            parts = [(f"{name}.{key}", before.get(key), now[key]) for key in now if before.get(key) != now[key]]
+        told = ", ".join(f"{key}={was!r} and the configuration {is_now!r}" for key, was, is_now in parts)
+        raise InputError(f"the run at step {saved.step} has {told}: {mend}")
     changes = data_changes(saved.data, data)
     if changes and not accept_data_change:
         raise InputError(

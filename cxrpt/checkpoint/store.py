@@ -96,11 +96,9 @@ def check_files(folder: Path, rank: int = 0, ranks: int = 1) -> None:
         InputError: one is missing, or of another size or content; the message names it and the way out.
     """
     try:
-        entries = json.loads((folder / COMMITTED).read_text())["files"]
+        problem = first_damage(folder, json.loads((folder / COMMITTED).read_text())["files"][rank::ranks])
     except (ValueError, KeyError, TypeError):
-        problem: str | None = f"{COMMITTED} cannot be read"
-    else:
-        problem = first_damage(folder, entries[rank::ranks])
+        problem = f"{COMMITTED} cannot be read"
     if problem:
         raise InputError(
             f"checkpoint {folder.name}: {problem}: restore it, or resume from the step before with --resume=last-good"

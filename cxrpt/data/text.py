@@ -74,7 +74,11 @@ class Tokenizer:
         """
         try:
             model_bytes = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(
+                f"{path} does not exist: make a tokenizer with `cxrpt tokenizer`, or mend data.tokenizer"
+            ) from None
+        except IsADirectoryError:
             raise InputError(f"{path} is no tokenizer file: make one with `cxrpt tokenizer`") from None
         try:
             return cls(model_bytes)

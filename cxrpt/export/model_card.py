@@ -235,7 +235,7 @@ def _training(facts: CardFacts) -> list[str]:
     lines = ["## Training", ""]
     if provenance is not None:
         frozen = provenance.frozen
-        kept = (("global batch", "global_batch"), ("precision", "precision"))
+        kept = (("global batch", "train.global_batch"), ("precision", "engine.precision"))
         told = ", ".join(f"{name} {frozen[key]}" for name, key in kept if key in frozen)
         seen = sum(one.seen for one in provenance.sources)
         lines.append(

@@ -32,8 +32,10 @@ def test_it_is_named_and_stays_unless_the_last_good_is_asked_for(runs, undisturb
     assert (damaged / "checkpoints/step-00000020.damaged/shards/rank-00001.safetensors").is_file()
 
 
-def test_without_any_that_is_whole_it_says_so(runs, undisturbed, damaged):
-    for step in committed_steps(damaged):
+def test_without_any_that_is_whole_it_says_so_and_touches_none(runs, undisturbed, damaged):
+    steps = committed_steps(damaged)
+    for step in steps:
         (damaged / f"checkpoints/step-{step:08d}/run.json").write_text("")
     errors = runs.finish("damaged", "--resume=last-good", code=2)
     assert "holds no checkpoint that is whole" in errors and "start anew" in errors
+    assert "step-00000015: run.json has 0 bytes instead of" in errors and committed_steps(damaged) == steps

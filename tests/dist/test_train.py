@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -92,6 +91,28 @@ def test_the_contrast_does_not_depend_on_ranks(runs):
     runs.finish("contrast1", *words, ranks=1)
     assert "loss/itc" in runs.losses("contrast2")[8]
     assert worst_difference(runs.losses("contrast2"), runs.losses("contrast1")) < 1e-5
+
+
+def test_a_run_that_diverges_keeps_what_is_from_before(runs):
+    words = ("train.checkpoint_every=2", "train.keep_last=2", "engine.max_skipped_steps=5")
+    runs.finish("diverges", *words, "train.steps=4", "optim.schedule=constant")
+    wild = ("optim.schedule=constant", "optim.lr=1e30", "optim.warmup_steps=0")
+    told = runs.finish("diverges", *words, *wild, code=1).splitlines()
+    assert told[0].endswith("optim.lr 0.0005 -> 1e+30, optim.warmup_steps 5 -> 0, train.steps 4 -> 24")
+    assert "goes on after step 4" in told[1]
+    steps = committed_steps(runs.folder("diverges"))
+    assert len(told) == 3 and "not finite for 6 steps in a row" in told[2] and f"step {steps[-1]} is the last" in told[2]
+    assert steps[-1] <= 6, "states of a run that has diverged are not saved"
+
+
+def test_a_stop_before_there_was_anything_to_save(runs):
+    process = runs.start("early")
+    until = time.monotonic() + 60
+    while not rank_processes(process) and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130 and "before there was anything to save" in errors, errors
 
 
 def test_bad_input_is_one_line_and_nothing_is_lost(runs, undisturbed):

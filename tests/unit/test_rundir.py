@@ -3,7 +3,7 @@
 import json
 
 from cxrpt.config import load_config
-from cxrpt.rundir import write_run_files
+from cxrpt.rundir import changed_settings, write_run_files
 
 SECRET = "hush-7391"
 
@@ -31,3 +31,16 @@ def test_others_may_read_what_holds_no_secret(tmp_path):
     config = load_config(None, ["name=r", f"runs={tmp_path}", "data.sources.a.path=shards/a", "data.sources.b.path=s3://b/c"])
     write_run_files(config, "0123", [])
     assert (tmp_path / "r" / "config.yaml").stat().st_mode & 0o044
+
+
+def test_what_changed_since_the_last_start_is_told_but_for_addresses(tmp_path):
+    source = "data.sources.a.path=https://host/a?sig="
+    first = load_config(None, ["name=r", f"runs={tmp_path}", f"{source}{SECRET}1"])
+    assert changed_settings(first) == []
+    write_run_files(first, "0123", [])
+    assert changed_settings(first) == []
+    words = [f"{source}{SECRET}2", "optim.lr=1e-3", "train.steps=7", "track.uri=none"]
+    second = load_config(None, ["name=r", f"runs={tmp_path}", *words])
+    assert changed_settings(second) == ["optim.lr 0.0005 -> 0.001", "train.steps 10000 -> 7"]
+    (tmp_path / "r" / "config.yaml").write_text("optim: {lr: high}")
+    assert changed_settings(second) == ["config.yaml of the last start cannot be read"]

@@ -101,6 +101,7 @@ def test_a_failed_save_leaves_the_earlier_ones_and_says_so(tmp_path, saver, said
     saver.save(40, pieces(4), {"run.json": "{}"})
     saver.finish(40)
     assert committed_steps(tmp_path) == [10, 40] and saver.failed_total == 2 and saver.failed_in_row == 0
+    assert "step 40 is saved: saving works again" in said
 
 
 def test_the_last_save_must_not_fail(saver, monkeypatch):

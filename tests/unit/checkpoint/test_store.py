@@ -132,7 +132,7 @@ def test_on_other_ranks_the_first_takes_the_loss_sums_of_all():
 
 def test_a_commit_that_cannot_be_read_is_named(tmp_path):
     folder = save(tmp_path, 5)
-    for text in ("", "{}", "[]"):
+    for text in ("", "{}", "[]", '{"files": 3}', '{"files": [1]}'):
         (folder / COMMITTED).write_text(text)
         with pytest.raises(InputError, match="step-00000005: COMMITTED cannot be read"):
             check_files(folder)

@@ -28,7 +28,9 @@ def run(make_run, tmp_path):
     plans, lanes = [source.plan for source in sources], config.data.lanes
     segments = plan_segments(plans, 0, lanes, 1024, 0, config.train.global_batch // lanes)
     plan = Plan(plans, lanes, segments)
-    state = RunState(10, 20, timeline=[one.to_json() for one in segments], frozen={"global_batch": 8, "precision": "bf16"})
+    state = RunState(
+        10, 20, timeline=[one.to_json() for one in segments], frozen={"train.global_batch": 8, "engine.precision": "bf16"}
+    )
     state.samples_by_source, state.bad_by_source = {"north": 36, "south": 18, "west": 26}, {"north": 1}
     (step_folder(run, 10) / "run.json").write_text(state.to_json())
     recommit(step_folder(run, 10))
