@@ -45,8 +45,8 @@ def main() -> int:
     waits = logging.StreamHandler()
     waits.setFormatter(logging.Formatter("cxrpt: %(message)s"))
     waits.setLevel(logging.WARNING)
-    for name in ("cxrpt.data.storage.open_shards", "cxrpt.track.journal"):
-        logging.getLogger(name).addHandler(waits)
+    for name in ("data.storage.open_shards", "track.journal", "checkpoint.lease", "checkpoint.resume"):
+        logging.getLogger(f"cxrpt.{name}").addHandler(waits)
     from cxrpt.books import DivergedError
     from cxrpt.checkpoint.saver import SaveError
     from cxrpt.dist.collectives import lost_another_rank

@@ -23,3 +23,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def real_data() -> Path:
     """The folder of public samples; only for tests marked `realdata`."""
     return Path(os.environ["CXRPT_REAL_DATA"])
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Runs of the small model that several files look at."""
+    from .small_runs import Runs
+
+    return Runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(runs):
+    """Losses of a run of two ranks that nothing happened to."""
+    runs.finish("undisturbed")
+    return runs.losses("undisturbed")

@@ -10,13 +10,13 @@ A checkpoint exists if and only if its COMMITTED file does. To delete one is to 
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 
+from cxrpt.checkpoint.flush import flush
 from cxrpt.checkpoint.sums import first_damage, sum_of
 from cxrpt.errors import InputError
 
@@ -62,7 +62,7 @@ def seal_files(folder: Path, but: Set[str] = frozenset()) -> list[dict]:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         name = str(path.relative_to(folder))
         if name not in but:
-            _fsync(path)
+            flush(path)
             entries.append(sum_of(folder, name))
     return entries
 
@@ -70,13 +70,13 @@ def seal_files(folder: Path, but: Set[str] = frozenset()) -> list[dict]:
 def commit(folder: Path, entries: list[dict]) -> None:
     """Make the checkpoint exist, once all its files are sealed. Rank 0 only."""
     for inner in {(folder / entry["name"]).parent for entry in entries} | {folder}:
-        _fsync(inner)
+        flush(inner)
     draft = folder / (COMMITTED + ".tmp")
     draft.write_text(json.dumps({"files": entries}, indent=1) + "\n")
-    _fsync(draft)
+    flush(draft)
     draft.rename(folder / COMMITTED)
     for place in (folder, folder.parent, folder.parent.parent):
-        _fsync(place)
+        flush(place)
 
 
 def drop(run_dir: Path, step: int) -> None:
@@ -153,11 +153,3 @@ def is_claimed(run_dir: Path, step: int) -> bool:
     """Whether an evaluation of the step is under way."""
     folder = run_dir / "evals" / f"step-{step:08d}"
     return (folder / "claim").exists() and not (folder / "results.json").exists()
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

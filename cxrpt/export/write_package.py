@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cxrpt.checkpoint.choose_step import choose_step
 from cxrpt.checkpoint.export import MODEL, TOKENIZER, WEIGHTS, Exported, load_exported, read_weights
+from cxrpt.checkpoint.flush import flush
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
 from cxrpt.checkpoint.sums import first_damage
 from cxrpt.config import RunConfig, load_config
@@ -142,17 +143,9 @@ def _put(draft: Path, out: Path) -> None:
     # mkdtemp and safetensors make theirs for the owner alone.
     for path, mode in (*((path, 0o666) for path in draft.iterdir()), (draft, 0o777)):
         path.chmod(mode & ~umask)
-        _fsync(path)
+        flush(path)
     try:
         draft.rename(out)  # onto an empty folder too, but not onto one that holds something by now
     except OSError as error:
         raise InputError(f"--out {out} cannot be made ({error.strerror}): name another folder") from None
-    _fsync(out.parent)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    flush(out.parent)

@@ -11,30 +11,9 @@ import torch
 import cxrpt
 from cxrpt.checkpoint.export import load_exported
 from cxrpt.checkpoint.state import RunState
-from cxrpt.data.sample import Kind
 from cxrpt.track.journal import read_journal
-from data_prep.train_tokenizer import train_tokenizer
 
-from ..made_shards import make_shards
-
-ROOT = Path(__file__).parents[2]
-CONFIG = """
-data:
-  tokenizer: {root}/tok.model
-  image_size: 32
-  lanes: 8
-  workers: 0
-  max_text_tokens: 40
-  sources:
-    north: {{path: {root}/north, weight: 2}}
-    south: {{path: {root}/south, use: images}}
-    west: {{path: {root}/west}}
-model: {{size: tiny, width: 32, depth: 2, heads: 2, patch_size: 8}}
-engine: {{precision: bf16}}
-train: {{steps: 6, global_batch: 16, log_every: 2, checkpoint_every: 3}}
-track: {{uri: none}}
-"""
-
+from ..small_runs import ROOT, Runs
 
 def cxrpt_command(*words, code=0):
     done = subprocess.run(
@@ -45,11 +24,8 @@ def cxrpt_command(*words, code=0):
 
 
 def test_a_trained_run_is_exported_without_its_shards(tmp_path):
-    for institution, kind, count in (("north", Kind.PAIR, 100), ("south", Kind.IMAGE, 60), ("west", Kind.TEXT, 60)):
-        make_shards(tmp_path, institution, kind, count, seed=count, size=48)
-    train_tokenizer([tmp_path / "north", tmp_path / "west"], tmp_path / "tok.model", vocab_size=600)
-    (tmp_path / "c.yaml").write_text(CONFIG.format(root=tmp_path))
-    cxrpt_command("pretrain", tmp_path / "c.yaml", "name=r", f"runs={tmp_path}/runs", "--ranks", 2)
+    words = ("engine.precision=bf16", "data.sources.south.use=images", "train.log_every=2", "train.checkpoint_every=3")
+    Runs(tmp_path).finish("r", *words, "train.steps=6")
     for name in ("north", "south", "west", "tok.model", "tok.model.json"):
         path = tmp_path / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()

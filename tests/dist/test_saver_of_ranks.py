@@ -102,7 +102,7 @@ def a_save_that_is_slower_than_the_next_is_waited_for(rank):
     for step in (10, 20, 30):
         rank.save(step)
         if rank.world.rank:
-            assert rank.saver._thread._work_queue.qsize() == 0, "saves pile up"
+            assert rank.saver._thread._work_queue.qsize() <= 1, "saves pile up"
         assert from_first_rank(committed_steps(rank.run_dir)) == [s for s in (10, 20) if s < step]
     rank.saver.finish(30)
     assert committed_steps(rank.run_dir) == [10, 20, 30]

@@ -16,7 +16,7 @@ import pytest
 from cxrpt.track.journal import read_journal
 from cxrpt.track.sink import fetch_metrics
 
-from ..small_runs import ROOT, Runs, rank_processes
+from ..small_runs import ROOT, rank_processes
 
 pytestmark = pytest.mark.long
 
@@ -73,11 +73,6 @@ def server(tmp_path):
     yield server
     server.kill()
     server.log.close()
-
-
-@pytest.fixture
-def runs(tmp_path):
-    return Runs(tmp_path)
 
 
 def wait_until(condition, what):

@@ -92,8 +92,8 @@ def test_a_failed_save_leaves_the_earlier_ones_and_says_so(tmp_path, saver, said
         saver.settle()
         assert committed_steps(tmp_path) == [10] and not step_folder(tmp_path, 20).exists()
         assert len(said) == 1 and "the save of step 20" in said[0] and "failure 1 of 1 in a row" in said[0]
-        assert "step 10 is the last that is saved" in said[0] and "GB" in said[0]
-        assert ("0 GB are free" if broken == "room" else "No space left on device") in said[0]
+        assert "step 10 is the last that is saved" in said[0] and "MB" in said[0]
+        assert ("0.0 MB are free" if broken == "room" else "No space left on device") in said[0]
         with pytest.raises(SaveError, match=r"the save of step 30 .* make room"):
             saver.save(30, pieces(3), {"run.json": "{}"})
             saver.settle()

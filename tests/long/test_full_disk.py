@@ -11,6 +11,8 @@ from tests.small_disk import fill, small_disk_at
 
 from ..small_runs import rank_processes
 
+pytestmark = pytest.mark.long
+
 SHARD_SHARE = 4 / 3
 """A save asks for so much more room than its shards take."""
 
@@ -79,8 +81,8 @@ def test_a_run_goes_on_without_saves_and_without_its_journal_until_there_is_room
         process = start(runs, "goes-on", "train.steps=200", "train.max_failed_saves=100")
         try:
             line = line_with(process, "cxrpt: the save of step 10 ")
-            needed = SHARD_SHARE * shards / 1e9
-            assert f"needs {needed:.3g} GB" in line and "GB are free" in line and "failure 1 of 100" in line
+            needed = SHARD_SHARE * shards / 1e6
+            assert f"needs {needed:.1f} MB" in line and "MB are free" in line and "failure 1 of 100" in line
             assert "step 5 is the last that is saved" in line and committed_steps(run_dir) == [5]
             check_files(step_folder(run_dir, 5))
             fill(tmp_path / "small" / "more")
@@ -114,8 +116,8 @@ def test_a_run_ends_with_its_checkpoints_whole_and_resumes_when_there_is_room(ru
         words = ("train.keep_last=1", "train.max_failed_saves=0")
         errors = runs.finish(name, *words, code=1)
         assert len(errors.splitlines()) == 1 and "cxrpt: the save of step 10 " in errors, errors
-        assert f"needs {asked / 1e9:.3g} GB" in errors and "step 5 is the last that is saved: make room" in errors
-        assert ("GB are free" if full == "before the save" else "rank 0: No space left on device") in errors
+        assert f"needs {asked / 1e6:.1f} MB" in errors and "step 5 is the last that is saved: make room" in errors
+        assert ("MB are free" if full == "before the save" else "rank 0: No space left on device") in errors
         assert committed_steps(run_dir) == [5]
         all_whole(run_dir)
         (tmp_path / "small" / "ballast").unlink()
