@@ -38,8 +38,10 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, l
     write_run_files(config, prepared.plan.fingerprint(), prepared.sources)
     threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or max(1, (os.cpu_count() or 1) // ranks)
     sink = start_sink(config.run_dir) if config.track.uri != "none" else None
-    # A stop signal waits until the ranks can take it: they inherit the mask and lift it when their handlers stand.
+    received: list[int] = []
     stop_signals = signals(config.train.stop_signals)
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in stop_signals}
+    # A stop signal waits until the ranks can take it: they inherit the mask and lift it when their handlers stand.
     signal.pthread_sigmask(signal.SIG_BLOCK, [*stop_signals, STACKS_SIGNAL])
     with tempfile.TemporaryDirectory(prefix="cxrpt-") as meeting:
         lifeline, ours = os.pipe()
@@ -52,9 +54,12 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, l
             words = [*command, "--rank", str(rank)]
             processes.append(subprocess.Popen(words, env=environment, pass_fds=[lifeline], start_new_session=True))
         os.close(lifeline)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [*stop_signals, STACKS_SIGNAL])
         try:
-            code = _wait(processes, config.run_dir, stop_signals)
+            code = _wait(processes, config.run_dir, received)
         finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
             os.close(ours)
             for process in processes:
                 process.wait()
@@ -63,44 +68,40 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, l
     return code
 
 
-def _wait(processes: list[subprocess.Popen], run_dir: Path, stop_signals: tuple[signal.Signals, ...]) -> int:
-    """The first code that is not 0 (of a rank that failed by itself), else 0; signals are passed on to all ranks.
+def _wait(processes: list[subprocess.Popen], run_dir: Path, received: list[int]) -> int:
+    """The first code that is not 0 (of a rank that failed by itself), else 0; signals, as they come in, are passed on to all
+    ranks.
 
     When a rank fails, those that still run write their stacks, and are killed, which also ends one that is stopped.
     """
     from cxrpt.watchdog import STACKS_SIGNAL, stuck_in_native_code
 
-    def forward(number: int, frame: object) -> None:
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in stop_signals}
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [*stop_signals, STACKS_SIGNAL])
-    try:
-        while True:
-            codes = [process.poll() for process in processes]
-            failed = [code for code in codes if code not in (None, 0, 75)]
-            if failed:
-                time.sleep(_POLL_S)  # what ended one may have ended others
-                for rank, process in enumerate(processes):
-                    if (process.poll() or 0) < 0:
-                        sys.stderr.write(f"cxrpt: rank {rank} was ended by {signal.Signals(-process.returncode).name}{_WHY}\n")
-                    if process.returncode == 1 and stuck_in_native_code(run_dir, rank):
-                        sys.stderr.write(f"cxrpt: rank {rank} hung in native code: its stacks are in {run_dir}/logs\n")
-                alive = [process for process in processes if process.poll() is None]
-                for process in alive:
-                    process.send_signal(STACKS_SIGNAL)
-                time.sleep(_STACKS_S if alive else 0.0)
-                for process in alive:
-                    process.kill()
-                return 2 if 2 in failed else 1
-            if None not in codes:
-                return max(code or 0 for code in codes)
-            time.sleep(_POLL_S)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    sent = 0
+    while True:
+        for number in received[sent:]:
+            sent += 1
+            for process in processes:
+                if process.poll() is None:
+                    process.send_signal(number)
+        codes = [process.poll() for process in processes]
+        failed = [code for code in codes if code not in (None, 0, 75)]
+        if failed:
+            time.sleep(_POLL_S)  # what ended one may have ended others
+            for rank, process in enumerate(processes):
+                if (process.poll() or 0) < 0:
+                    sys.stderr.write(f"cxrpt: rank {rank} was ended by {signal.Signals(-process.returncode).name}{_WHY}\n")
+                if process.returncode == 1 and stuck_in_native_code(run_dir, rank):
+                    sys.stderr.write(f"cxrpt: rank {rank} hung in native code: its stacks are in {run_dir}/logs\n")
+            alive = [process for process in processes if process.poll() is None]
+            for process in alive:
+                process.send_signal(STACKS_SIGNAL)
+            time.sleep(_STACKS_S if alive else 0.0)
+            for process in alive:
+                process.kill()
+            return 2 if 2 in failed else 1
+        if None not in codes:
+            return max(code or 0 for code in codes)
+        time.sleep(_POLL_S)
 
 
 def load_run(run_dir: Path) -> RunConfig:
