@@ -23,7 +23,7 @@ test: $(READY)
 	$(BIN)/python -m pytest -q tests
 
 long: $(READY)
-	CXRPT_LONG_TESTS=1 $(BIN)/python -m pytest -q tests/long
+	CXRPT_LONG_TESTS=1 $(BIN)/python -m pytest -q -m long tests
 
 checks: $(READY)
 	$(BIN)/ruff format --check .

@@ -27,3 +27,13 @@ def test_ranks_and_stages_may_change_at_every_resume(runs, precision, bound):
         for name in (whole, chain)
     ]
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(("precision", "stage"), [("bf16", 3), ("fp32", 2)])
+def test_on_the_same_ranks_a_resume_is_bitwise(runs, precision, stage):
+    words = (*LIKE, f"engine.precision={precision}", f"engine.zero_stage={stage}", "engine.micro_batch=4")
+    whole, parts = f"whole-{precision}-{stage}", f"parts-{precision}-{stage}"
+    runs.finish(whole, *words, "train.steps=12")
+    for steps in (5, 12):
+        runs.finish(parts, *words, f"train.steps={steps}")
+    assert runs.losses(parts) == runs.losses(whole)

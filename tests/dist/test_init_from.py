@@ -1,21 +1,6 @@
-"""Resumes that are bit for bit, and runs that begin with another's weights."""
-
-import pytest
+"""Runs that begin with another's weights."""
 
 from data_prep.train_tokenizer import train_tokenizer
-
-# The learning rate must not depend on where a run was stopped.
-LIKE = ("optim.schedule=constant", "optim.warmup_steps=0", "train.log_every=1")
-
-
-@pytest.mark.parametrize(("precision", "stage"), [("bf16", 3), ("fp32", 2)])
-def test_on_the_same_ranks_a_resume_is_bitwise(runs, precision, stage):
-    words = (*LIKE, f"engine.precision={precision}", f"engine.zero_stage={stage}", "engine.micro_batch=4")
-    whole, parts = f"whole-{precision}-{stage}", f"parts-{precision}-{stage}"
-    runs.finish(whole, *words, "train.steps=12")
-    for steps in (5, 12):
-        runs.finish(parts, *words, f"train.steps={steps}")
-    assert runs.losses(parts) == runs.losses(whole)
 
 
 def test_new_weights_begin_where_another_run_ended(runs, undisturbed):

@@ -1,6 +1,6 @@
 """One rank that goes through shapes of the engine with a small model: what test_same_math starts.
 
-    python -m tests.dist.same_math_rank OUT SHAPE...     SHAPE as "stage=3 accumulation=2 precision=bf16 steps=20"
+python -m tests.long.same_math_rank OUT SHAPE...     SHAPE as "stage=3 accumulation=2 precision=bf16 steps=20"
 """
 
 import dataclasses

@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from cxrpt.config import load_config
 from cxrpt.preflight import check_launch
 from cxrpt.rundir import write_run_files
 
 from ..small_runs import ROOT, rank_processes
+
+pytestmark = pytest.mark.long
 
 WORDS = ("train.steps=100000", "engine.hang_timeout_s=5")
 

@@ -9,6 +9,8 @@ from tests.small_disk import fill, small_disk_at
 
 from ..small_runs import Runs
 
+pytestmark = pytest.mark.long
+
 STEPS = [1, *range(3, 25, 3)]
 
 

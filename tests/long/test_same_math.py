@@ -25,6 +25,8 @@ from .same_math_rank import (
     packed,
 )
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 FP32 = [f"stage={stage} accumulation={accumulation}" for stage in range(4) for accumulation in (1, 2)]
 CONTRAST = [f"stage={stage} contrast=1" for stage in (1, 3)]
@@ -44,7 +46,7 @@ def found(tmp_path_factory):
     for world, cases in CASES.items():
         for rank in range(world):
             environment = os.environ | local_environment(rank, world, f"file://{out}/meeting-{world}", 1)
-            command = [sys.executable, "-m", "tests.dist.same_math_rank", str(out), *cases]
+            command = [sys.executable, "-m", "tests.long.same_math_rank", str(out), *cases]
             log = (out / f"log-{world}-{rank}").open("w")
             processes.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT))
     try:
@@ -107,7 +109,9 @@ def skipped(norms):
     return [step for step, norm in enumerate(norms, 1) if not math.isfinite(norm)]
 
 
-@pytest.mark.parametrize(("world", "case"), [(world, case) for world in CASES for case in FP32 + CONTRAST if case in CASES[world]])
+@pytest.mark.parametrize(
+    ("world", "case"), [(world, case) for world in CASES for case in FP32 + CONTRAST if case in CASES[world]]
+)
 def test_fp32_is_a_plain_loop(found, plain, world, case):
     """Losses, norms of the gradient and weights; a step that is not finite on one rank is skipped by all."""
     run, expected = found[world, case], plain[Case.parse(case).contrast]
