@@ -335,8 +335,6 @@ def follow(run_dir: Path, closed: threading.Event, drain_s: float) -> None:
         last = closed.is_set()
         if last and deadline == math.inf:
             deadline, look = time.monotonic() + drain_s, True
-            if troubled:
-                log.warning("the run is over; waiting up to %g s for the tracking server", drain_s)
         try:
             sync_once(run_dir, look)
         except InputError as error:

@@ -121,7 +121,7 @@ def test_a_run_ends_with_its_checkpoints_whole_and_resumes_when_there_is_room(ru
         assert committed_steps(run_dir) == [5]
         all_whole(run_dir)
         (tmp_path / "small" / "ballast").unlink()
-        assert runs.finish(name, *words) == ""
+        assert runs.finish(name, *words) == f"cxrpt: {run_dir} goes on after step 5\n"
         assert committed_steps(run_dir) == [24] and runs.losses(name) == undisturbed
         all_whole(run_dir)
 

@@ -172,7 +172,7 @@ def test_an_error_in_a_worker_is_that_without_workers(shards, tmp_path):
 
 
 def test_ranks_that_take_samples_by_other_lengths_notice(shards, monkeypatch):
-    import cxrpt.train
+    import cxrpt.agreement
     from cxrpt.dist.world import World
 
     def exchanges(*rates):
@@ -186,8 +186,10 @@ def test_ranks_that_take_samples_by_other_lengths_notice(shards, monkeypatch):
             values[-1] = batches[1].exchange
             return values
 
-        monkeypatch.setattr(cxrpt.train, "sum_over_ranks", sums)
-        return cxrpt.train._agree([batches[0]], False, ["mlm"], shape, World(0, 2, 0, 2, torch.device("cpu")))
+        monkeypatch.setattr(cxrpt.agreement, "sum_over_ranks", sums)
+        return cxrpt.agreement.agree(
+            [batches[0]], ["mlm"], shape, World(0, 2, 0, 2, torch.device("cpu")), False, (False, False)
+        )
 
     same = (1.5, 0.0, 1.5)
     assert agree(*exchanges(same, same))["imbalance"] == 1.0, "the other rank told of no tokens here"
