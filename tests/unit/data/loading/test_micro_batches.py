@@ -192,7 +192,7 @@ def test_ranks_that_take_samples_by_other_lengths_notice(shards, monkeypatch):
         )
 
     same = (1.5, 0.0, 1.5)
-    assert agree(*exchanges(same, same))["imbalance"] == 1.0, "the other rank told of no tokens here"
+    assert agree(*exchanges(same, same)).imbalance == 1.0, "the other rank told of no tokens here"
     with pytest.raises(RuntimeError, match="ranks disagree on who takes which sample"):
         agree(*exchanges(same, (0.01, 0.0, 0.01)))
 
