@@ -31,20 +31,25 @@ from data_prep.synthetic.study import INSTITUTIONS, SHARES, Study, draw_studies
 from data_prep.synthetic.wording import write_report
 
 MIN_STUDIES = 12
+_MIN_EACH = 3
 _ENCODINGS = ("utf-8",) * 7 + ("utf-8-sig", "cp1252", "latin-1")
 _STUDIES_PER_EMPTY = 60
 _FEW = 24
 """Fewer studies than this are made without worker processes, whose start would take longer."""
 
 
-def make_hospital(out: Path, *, studies: int = 400, seed: int = 0, size: int = 512, processes: int = 2) -> None:
+def make_hospital(
+    out: Path, *, studies: int = 400, seed: int = 0, size: int = 512, shares: tuple[float, ...] = SHARES, processes: int = 2
+) -> None:
     """Write the export; `studies` counts those of all institutions, `size` is the smallest short side of a picture.
 
     Raises:
         InputError: `out` holds something already, or a number makes no sense.
     """
-    if studies < MIN_STUDIES:
-        raise InputError(f"studies is {studies}, at least {MIN_STUDIES} are needed to fill three institutions")
+    if studies < MIN_STUDIES or round(studies * min(shares)) < _MIN_EACH:
+        raise InputError(
+            f"studies is {studies} in shares of {shares}: at least {MIN_STUDIES} are needed, {_MIN_EACH} of each institution"
+        )
     if seed < 0 or size < 64:
         raise InputError(f"seed is {seed} and size {size}: seed must be 0 or more, size 64 or more")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -52,7 +57,7 @@ def make_hospital(out: Path, *, studies: int = 400, seed: int = 0, size: int = 5
     building = out.with_name(f".{out.name}.part")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    drawn = {name: draw_studies(name, round(studies * SHARES[name]), seed) for name in INSTITUTIONS}
+    drawn = {name: draw_studies(name, round(studies * share), seed) for name, share in zip(INSTITUTIONS, shares, strict=True)}
     _write_pictures([*drawn["north"], *drawn["south"]], building, size, processes)
     _write_reports_table(building / "north" / "reports.csv", drawn["north"])
     _write_labels(building / "north" / "labels.csv", drawn["north"])

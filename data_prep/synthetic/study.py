@@ -9,8 +9,8 @@ from data_prep.synthetic.canaries import ID_PREFIX, PHYSICIANS, UID_ROOT, Patien
 from data_prep.synthetic.findings import Finding, draw_findings
 
 INSTITUTIONS = ("north", "south", "west")
-SHARES = {"north": 0.5, "south": 0.25, "west": 0.25}
-"""Of all studies: pairs, images only, texts only."""
+SHARES = (0.5, 0.25, 0.25)
+"""Of all studies: pairs (north), images only (south), texts only (west)."""
 
 _STUDIES_PER_PATIENT = 1.4
 
