@@ -1,4 +1,4 @@
-"""The typed configuration of a run: defaults < yaml file < `key=value` words of the command line.
+"""The typed configuration of a run: defaults < yaml file (its `base` first) < `key=value` words of the command line.
 
 Every part of the program is handed its own part of this tree, never the root. A key that does not exist is an error
 that names the closest one that does.
@@ -243,11 +243,15 @@ class RunConfig:
         return Path(self.runs) / self.name
 
 
+BASE = "base"
+"""Key of a yaml file that names another, beside it, from which it differs."""
+
+
 def load_config(path: Path | None, overrides: list[str] | None = None) -> RunConfig:
     """Read a run's configuration.
 
     Args:
-        path: a yaml file that holds only what differs from the defaults, or None.
+        path: a yaml file that holds only what differs from the defaults, or from the file that its `base` names; or None.
         overrides: words `key.of.tree=value`, as on the command line.
 
     Raises:
@@ -258,13 +262,7 @@ def load_config(path: Path | None, overrides: list[str] | None = None) -> RunCon
     layers: list[tuple[str, Any]] = []
     try:
         if path is not None:
-            if not path.is_file():
-                state = "is a folder" if path.is_dir() else "does not exist"
-                raise InputError(f"{path} {state}: name a yaml file")
-            try:
-                layers.append((str(path), OmegaConf.load(path)))
-            except UnicodeDecodeError:
-                raise InputError(f"{path} is not UTF-8 text: save it as UTF-8") from None
+            layers += _layers_of(path)
         for word in overrides or []:
             if not re.match(r"[A-Za-z_][\w.-]*=", word):
                 raise InputError(f"{word!r} is not of the form key=value")
@@ -290,6 +288,22 @@ def load_config(path: Path | None, overrides: list[str] | None = None) -> RunCon
         config.name = path.stem
     check_config(config)
     return config
+
+
+def _layers_of(path: Path, outer: tuple[Path, ...] = ()) -> list[tuple[str, Any]]:
+    """What a yaml file holds, after what the file holds that its `base` names."""
+    if not path.is_file():
+        state = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(f"{path} {state}: name a yaml file")
+    if path.resolve() in outer:
+        raise InputError(f"base={path.name!r}: {path} is its own base, by way of others: take the line out of one of them")
+    try:
+        layer = OmegaConf.load(path)
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text: save it as UTF-8") from None
+    base = layer.pop(BASE, None) if isinstance(layer, DictConfig) else None
+    below = [] if base is None else _layers_of(path.parent / str(base), (*outer, path.resolve()))
+    return [*below, (str(path), layer)]
 
 
 def _require(condition: bool, key: str, value: Any, rule: str) -> None:

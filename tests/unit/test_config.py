@@ -99,3 +99,21 @@ def test_yaml_of_a_config_reads_back_equal(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text(to_yaml(config))
     assert load_config(file) == config
+
+
+def test_a_file_differs_from_its_base(tmp_path):
+    (tmp_path / "common.yaml").write_text("base: defaults.yaml\ndata:\n  sources: {north: {path: s, weight: 2}}\nseed: 1\n")
+    (tmp_path / "defaults.yaml").write_text("seed: 5\ntrain: {steps: 7}\n")
+    (tmp_path / "mixed.yaml").write_text("base: common.yaml\ndata:\n  sources: {south: {path: t, use: images}}\n")
+    config = load_config(tmp_path / "mixed.yaml", ["train.log_every=3"])
+    assert (config.name, config.seed, config.train.steps, config.train.log_every) == ("mixed", 1, 7, 3)
+    assert {name: source.use for name, source in config.data.sources.items()} == {"north": "all", "south": "images"}
+
+
+def test_a_base_that_is_missing_or_circular_is_told(tmp_path):
+    (tmp_path / "one.yaml").write_text("base: two.yaml\n")
+    with pytest.raises(InputError, match="two.yaml does not exist"):
+        load_config(tmp_path / "one.yaml", BASE)
+    (tmp_path / "two.yaml").write_text("base: one.yaml\n")
+    with pytest.raises(InputError, match="its own base"):
+        load_config(tmp_path / "one.yaml", BASE)
