@@ -65,24 +65,17 @@ def can_show(kind: str, view: str) -> bool:
 
 
 def hide_kind(report: ReportTokens, kind: str, mask_id: int) -> Gap | None:
-    """Hide all words of a kind; None without a place that is scored.
-
-    Args:
-        report: the report.
-        kind: one of PROBED.
-        mask_id: the mask token.
-    """
-    table_kind = "finding" if kind == DENIED else kind
+    """Hide all words of one of KINDS, denied or not; None without a place that is scored."""
     hidden = np.zeros(len(report.tokens), bool)
     owner = np.full(len(report.tokens), -1)
     places: list[Mention] = []
     for mention in report.mentions:
-        if mention.kind != table_kind:
+        if mention.kind != kind:
             continue
         at = report.tokens_of(mention)
         hidden |= np.isin(report.words, report.words[at]) & ~report.fixed
         # A word that is two concepts of a kind is one place.
-        if report.is_whole(mention) and probed_kind(mention) == kind and (owner[at] < 0).all():
+        if report.is_whole(mention) and probed_kind(mention) and (owner[at] < 0).all():
             owner[at] = len(places)
             places.append(mention)
     if not places:
@@ -94,22 +87,20 @@ def hide_kind(report: ReportTokens, kind: str, mask_id: int) -> Gap | None:
 
 def ask_words(exported: Exported, pairs: list[ProbedPair], partners: dict[int, int], batch_size: int) -> dict[str, WordAnswers]:
     """Tell the hidden words of every pair that has a partner, kind by kind; kinds without a place are left out."""
-    answers = {}
-    for kind in PROBED:
-        gaps = list(_gaps(exported, pairs, partners, kind))
-        found = WordAnswers([], [], {name: [] for name in PASSES}, {name: [] for name in PASSES})
-        for batch in batches_of(iter(gaps), batch_size):
-            for number, gap in batch:
-                found.words += [mention.word for mention in gap.places]
-                found.patients += [pairs[number].patient] * len(gap.places)
+    answers = {kind: WordAnswers([], [], {name: [] for name in PASSES}, {name: [] for name in PASSES}) for kind in PROBED}
+    for kind in KINDS:
+        for batch in batches_of(_gaps(exported, pairs, partners, kind), batch_size):
+            gaps = [gap for _, gap in batch]
+            places = [(place, pairs[number].patient) for number, gap in batch for place in gap.places]
+            for place, patient in places:
+                answers[probed_kind(place)].words.append(place.word)
+                answers[probed_kind(place)].patients.append(patient)
             for name in PASSES:
-                images = [_image(pairs, partners, number, name) for number, _ in batch]
-                right, nats = tell(exported, images, [gap for _, gap in batch])
-                found.right[name] += right
-                found.nats[name] += nats
-        if found.words:
-            answers[kind] = found
-    return answers
+                told = tell(exported, [_image(pairs, partners, number, name) for number, _ in batch], gaps)
+                for (place, _), right, nats in zip(places, *told, strict=True):
+                    answers[probed_kind(place)].right[name].append(right)
+                    answers[probed_kind(place)].nats[name].append(nats)
+    return {kind: found for kind, found in answers.items() if found.words}
 
 
 def _gaps(exported: Exported, pairs: list[ProbedPair], partners: dict[int, int], kind: str) -> Iterator[tuple[int, Gap]]:
