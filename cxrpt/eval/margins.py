@@ -9,7 +9,7 @@ from cxrpt.eval.bootstrap import interval, patient_draws
 
 @dataclass(frozen=True)
 class Margin:
-    """A mean and the ends of its 95 % interval."""
+    """A mean and the ends of its 95 % interval, NaN where only one patient is there."""
 
     value: float
     low: float
@@ -30,9 +30,11 @@ def mean_margin(values_N: np.ndarray, patients: list[str]) -> Margin:
         values_N: float, at least one.
         patients: whose place it is.
     """
+    # One patient drawn again and again would look as if nothing were uncertain.
+    if len(set(patients)) < 2:
+        return Margin(float(values_N.mean()), float("nan"), float("nan"))
     _, number_N = np.unique(patients, return_inverse=True)
     total_P, count_P = np.bincount(number_N, values_N), np.bincount(number_N)
     draws_BP = patient_draws([str(number) for number in range(len(count_P))]).astype(np.float64)
-    # Names are sorted as text there, which puts patients in another order; draws do not care whose column is whose.
     drawn = interval((draws_BP @ total_P) / (draws_BP @ count_P))
     return Margin(float(values_N.mean()), drawn.low, drawn.high)
