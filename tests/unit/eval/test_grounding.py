@@ -22,7 +22,7 @@ from cxrpt.model.pretrain import PretrainModel, model_shape
 from data_prep.train_tokenizer import train_tokenizer
 from tests.made_shards import make_shards
 
-STEPS = 600
+STEPS = 700
 _PHRASES = ("Opacity in the {side} {zone} zone.", "The {side} {zone} zone shows an opacity.", "Opacity, {side} {zone} lung.")
 _OTHERS = (" No pneumothorax.", " No effusion.", "", "")
 
@@ -51,7 +51,7 @@ def config(tmp_path_factory):
         [
             "name=grounding", f"data.sources.north.path={root / 'north'}", f"data.tokenizer={root / 'tok.model'}",
             "data.image_size=32", "data.max_text_tokens=48", "data.augment=false", "model.size=tiny", "model.width=64",
-            "model.depth=2", "model.heads=4", "model.patch_size=8", "objective.mlm_ratio=0.4", "objective.mvm_ratio=0.3",
+            "model.depth=2", "model.heads=4", "model.patch_size=8", "objective.mlm_ratio=0.4", "objective.mvm_ratio=0.4",
             "objective.mvm_scales=[1]", "objective.mvm_scale_weights=[1.0]",
         ],
     )  # fmt: skip
@@ -67,10 +67,10 @@ def train(config, steps, seed=0, shuffled=False, batch=32):
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     model = PretrainModel(shape)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01, betas=(0.9, 0.98))
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1, (step + 1) / 50, 4 * (1 - step / steps) + 0.02)
+            group["lr"] = 3e-3 * min(1, (step + 1) / 50, 4 * (1 - step / steps) + 0.02)
         chosen = rng.integers(len(decoded), size=batch)
         # A fixed shuffle of a few hundred pairs would leave chance links to be learned.
         seen = rng.integers(len(decoded), size=batch) if shuffled else chosen
@@ -105,7 +105,9 @@ def test_a_model_that_joined_picture_and_report_shows_a_margin(config, probe):
     assert words["finding"]["right"]["swapped"] > 0.9 and abs(words["finding"]["gain_over_swapped"]["value"]) < 0.05
     # Which finding is denied, no picture shows.
     assert abs(words["finding_denied"]["gain_over_swapped"]["value"]) < 0.2
-    assert regions["regions"] == 80 and regions["both_sides"]["gain_over_wrong"]["value"] > 0.5
+    assert regions["regions"] == 80
+    for hiding in ("both_sides", "one_side"):
+        assert regions[hiding]["gain_over_wrong"]["low"] > 0.5 and regions[hiding]["gain_over_none"]["low"] > 0.5
     masked = details["masked_words"]["north"]
     assert masked["gain_over_unigram"]["low"] > 0.3 and masked["texts"] == 80
 

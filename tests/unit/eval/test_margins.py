@@ -10,7 +10,10 @@ def test_places_of_one_patient_are_drawn_together():
     rng = np.random.default_rng(0)
     patients = [f"p{number}" for number in range(40) for _ in range(1 + number % 7)]
     offset = dict(zip(dict.fromkeys(patients), rng.normal(0.5, 1, 40), strict=True))
-    values = np.array([offset[patient] for patient in patients]) + rng.normal(0, 0.1, len(patients))
+    # Who has many places counts for more.
+    values = np.array([offset[patient] + patients.count(patient) / 2 for patient in patients]) + rng.normal(
+        0, 0.1, len(patients)
+    )
     found = mean_margin(values, patients)
     assert found.value == pytest.approx(values.mean())
     own = {patient: values[[one == patient for one in patients]] for patient in offset}
