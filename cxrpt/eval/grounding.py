@@ -27,7 +27,8 @@ NOTES = {
     "scored_words": "all words of a kind hidden together, in all spellings; a word is right if all its pieces are; nats: minus "
     "the log of its probability; denied findings ('no effusion') apart, since the phrase put them there",
     "passes": "own picture; that of another patient of the same view (swapped), each picture once; none: the report alone. "
-    "The verdict is own over swapped, and own over wrong: a model that only ever saw both does worse with one alone, joined or not",
+    "The verdict is own over swapped, and own over wrong: a model that only ever saw both does worse with one alone, "
+    "joined or not",
     "scored_regions": "the half and third of a frontal picture that a sentence names, hidden with its mirror image "
     "(both_sides) or alone (one_side); PSNR over the region; wrong: a report of another patient, whose findings lie elsewhere",
     "unigram_about": "always the commonest word of the kind in train, its capitals forgiven, at the same places",
