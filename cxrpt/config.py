@@ -201,9 +201,9 @@ class TrackConfig:
 
 @dataclass
 class EvalConfig:
-    """The three downstream tasks."""
+    """The downstream tasks, and the probes of whether image and text are joined."""
 
-    tasks: list[str] = field(default_factory=lambda: ["classify", "retrieve", "regenerate"])
+    tasks: list[str] = field(default_factory=lambda: ["classify", "retrieve", "regenerate", "grounding"])
     split: str = "test"
     """Split that is scored; probes are fitted on `train`."""
     max_train_images: int = 20_000
@@ -214,6 +214,8 @@ class EvalConfig:
     """Pictures whose hidden patches are regenerated, at every ratio."""
     mask_ratios: list[float] = field(default_factory=lambda: [0.15, 0.5, 0.75])
     """Shares of the patches that are hidden for regeneration."""
+    max_probed: int = 300
+    """Pairs, at most, whose words and regions are hidden by the grounding probes; also reports of a source for masked words."""
     untrained_baseline: bool = True
     """Also probe the network with fresh weights; doubles the time that features take."""
     batch: int = 64
@@ -431,10 +433,11 @@ def check_config(config: RunConfig) -> None:
     _require(config.eval.split in ("val", "test"), "eval.split", config.eval.split, "must be val or test")
     for ratio in config.eval.mask_ratios:
         _require(0 < ratio < 1, "eval.mask_ratios", ratio, "must lie between 0 and 1, both left out")
-    for key in ("max_train_images", "max_images", "max_pairs", "max_regenerated", "batch"):
+    for key in ("max_train_images", "max_images", "max_pairs", "max_regenerated", "max_probed", "batch"):
         _require(getattr(config.eval, key) > 0, f"eval.{key}", getattr(config.eval, key), "must be above 0")
     for task in config.eval.tasks:
-        _require(task in ("classify", "retrieve", "regenerate"), "eval.tasks", task, "must be classify, retrieve or regenerate")
+        known_tasks = ("classify", "retrieve", "regenerate", "grounding")
+        _require(task in known_tasks, "eval.tasks", task, f"must be one of {', '.join(known_tasks)}")
 
 
 def to_yaml(config: RunConfig) -> str:

@@ -16,7 +16,7 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="val or test, instead of the run's eval.split.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Evaluate again where there are results.")] = False,
 ) -> None:
-    """Classify, retrieve and regenerate with one checkpoint; every score stands beside its baseline.
+    """Classify, retrieve, regenerate and probe grounding with one checkpoint; every score stands beside its baseline.
 
     Example: cxrpt evaluate runs/demo --step 400
     """

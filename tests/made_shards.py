@@ -7,6 +7,7 @@ import hashlib
 import io
 import tarfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -20,8 +21,30 @@ _EXTENSIONS = {"image": "jpg", "text": "txt", "meta": "json"}
 _WORDS = ("today", "again", "since before", "as seen", "in part", "on this view", "at rest")
 
 
+Study = tuple[np.ndarray, str, SampleMeta]
+"""Picture, report and metadata of one made study."""
+
+
+def bright_disc(key: str, institution: str, size: int, rng: np.random.Generator) -> Study:
+    """A disc on one side, which the report and the label name."""
+    right = int(rng.integers(2))
+    image = rng.integers(30, 50, (size, size), dtype=np.uint8)
+    cv2.circle(image, (size // 4 + right * size // 2, size // 2), size // 8 + int(rng.integers(size // 16)), 200, -1)
+    text = (
+        f"FINDINGS: There is a bright opacity on the {'right' if right else 'left'} side {_WORDS[rng.integers(len(_WORDS))]}."
+    )
+    return image, text, SampleMeta(institution, key[:16], key[:12], "PA", {"FINDINGS": (10, len(text))}, {"right": right})
+
+
 def make_shards(
-    root: Path, institution: str, kind: Kind, train: int, seed: int = 0, per_shard: int = 40, size: int = 96
+    root: Path,
+    institution: str,
+    kind: Kind,
+    train: int,
+    seed: int = 0,
+    per_shard: int = 40,
+    size: int = 96,
+    study: Callable[[str, str, int, np.random.Generator], Study] = bright_disc,
 ) -> Path:
     """Write `<root>/<institution>/{train,val,test}`; val and test hold an eighth of `train` each."""
     rng = np.random.default_rng(seed)
@@ -31,7 +54,9 @@ def make_shards(
         entries = []
         for first in range(0, count, per_shard):
             shard = folder / f"{institution}-{split}-{first // per_shard:06d}.tar"
-            records = _write_shard(shard, institution, split, kind, range(first, min(count, first + per_shard)), size, rng)
+            records = _write_shard(
+                shard, institution, split, kind, range(first, min(count, first + per_shard)), size, rng, study
+            )
             counts = {one: len(records) if one == kind else 0 for one in Kind}
             data = shard.read_bytes()
             entries.append(
@@ -48,12 +73,12 @@ def make_shards(
     return root / institution
 
 
-def _write_shard(shard, institution, split, kind, numbers, size, rng):
+def _write_shard(shard, institution, split, kind, numbers, size, rng, study):
     records = []
     with tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as tar:
         for number in numbers:
             key = hashlib.sha256(f"{institution}/{split}/{number}".encode()).hexdigest()[:32]
-            members = _members(key, institution, kind, size, rng)
+            members = _members(kind, *study(key, institution, size, rng))
             record = np.zeros((), INDEX_DTYPE)
             record["key"], record["kind"], record["image_extension"] = key, kind, "jpg"
             record["num_words"] = len(members["text"].split())
@@ -68,14 +93,7 @@ def _write_shard(shard, institution, split, kind, numbers, size, rng):
     return records
 
 
-def _members(key, institution, kind, size, rng):
-    right = int(rng.integers(2))
-    image = rng.integers(30, 50, (size, size), dtype=np.uint8)
-    cv2.circle(image, (size // 4 + right * size // 2, size // 2), size // 8 + int(rng.integers(size // 16)), 200, -1)
-    text = (
-        f"FINDINGS: There is a bright opacity on the {'right' if right else 'left'} side {_WORDS[rng.integers(len(_WORDS))]}."
-    )
-    meta = SampleMeta(institution, key[:16], key[:12], "PA", {"FINDINGS": (10, len(text))}, {"right": right})
+def _members(kind, image, text, meta):
     return {
         "image": b"" if kind == Kind.TEXT else cv2.imencode(".jpg", image)[1].tobytes(),
         "text": b"" if kind == Kind.IMAGE else text.encode(),

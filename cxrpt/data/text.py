@@ -95,6 +95,14 @@ class Tokenizer:
         """Token ids (int32) of a text, without <s> and </s>; runs of white space count as one space."""
         return np.array(self._processor.encode(" ".join(text.split())), dtype=np.int32)
 
+    def encode_with_spans(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        """The ids that `encode` gives, and the characters that each stands for: (T, 2) int64, begin and end.
+
+        Characters are those of the text with runs of white space made one space; the space before a word is its first piece's.
+        """
+        found = self._processor.encode(" ".join(text.split()), return_type="offset_mapping")
+        return np.array(found["ids"], np.int32), np.array(found["offsets"], np.int64).reshape(-1, 2)
+
     def decode(self, ids: np.ndarray | list[int]) -> str:
         """The text of token ids; <s>, </s> and <mask> give nothing.
 

@@ -21,7 +21,12 @@ class Row:
 def summary_rows(results: dict[str, Any]) -> list[Row]:
     """The rows of a `results.json`: each score beside its baseline, and why a task gave none."""
     rows: list[Row] = []
-    writers = {"classify": _classify_rows, "retrieve": _retrieve_rows, "regenerate": _regenerate_rows}
+    writers = {
+        "classify": _classify_rows,
+        "retrieve": _retrieve_rows,
+        "regenerate": _regenerate_rows,
+        "grounding": _grounding_rows,
+    }
     for task, details in results["details"].items():
         if "skipped" in details:
             rows.append(Row(task, "not run", "", "", details["skipped"]))
@@ -88,6 +93,43 @@ def _regenerate_rows(details: dict[str, Any], metrics: dict[str, float]) -> list
             baseline = f"{values['telea']}{unit} Telea, {values['mean']}{unit} mean"
             rows.append(Row("regenerate", f"{name.upper()}, {ratio} % hidden", values["model"] + unit, baseline, remark))
     return rows
+
+
+def _grounding_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
+    """The margin as the score: how much better with the own picture or report than with another's."""
+    rows = []
+    for part, what in (("words", "hidden words"), ("regions", "hidden regions"), ("masked_words", "masked words")):
+        if "skipped" in details[part]:
+            rows.append(Row("grounding", what, "", "", details[part]["skipped"]))
+    if "skipped" not in details["words"]:
+        for kind, one in details["words"].items():
+            right, unigram = one["right"], one["unigram"]["accuracy"]
+            baseline = (
+                f"{right['own']:.3f} own, {right['swapped']:.3f} swapped, {right['none']:.3f} none, {unigram:.3f} unigram"
+            )
+            remark = f"{one['places']} places, {one['patients']} patients"
+            name = f"{kind.replace('_', ' ')} words, own over swapped picture"
+            rows.append(Row("grounding", name, _margin(one["gain_over_swapped"], 3), baseline, remark))
+    if "skipped" not in details["regions"]:
+        for hiding in ("both_sides", "one_side"):
+            one = details["regions"][hiding]
+            baseline = ", ".join(f"{one['psnr'][name]:.2f} {name}" for name in ("own", "wrong", "none")) + " dB"
+            remark = f"{details['regions']['regions']} regions, {hiding.replace('_', ' ')} hidden"
+            rows.append(
+                Row("grounding", "regions, own over wrong report", _margin(one["gain_over_wrong"], 2), baseline, remark)
+            )
+    if "skipped" not in details["masked_words"]:
+        for source, one in details["masked_words"].items():
+            accuracy = one["accuracy"]
+            score = f"{accuracy['value']:.3f} [{_number(accuracy['low'])}, {_number(accuracy['high'])}]"
+            remark = f"{one['places']} tokens of {one['texts']} reports"
+            rows.append(Row("grounding", f"masked words, {source}", score, f"{one['unigram']:.3f} unigram", remark))
+    return rows
+
+
+def _margin(margin: dict[str, Any], digits: int) -> str:
+    ends = ("-" if margin[end] is None else f"{margin[end]:+.{digits}f}" for end in ("low", "high"))
+    return f"{margin['value']:+.{digits}f} [{', '.join(ends)}]"
 
 
 def _baselines(values: dict[str, float]) -> str:

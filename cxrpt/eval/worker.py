@@ -27,6 +27,7 @@ from cxrpt.config import RunConfig, load_config
 from cxrpt.errors import InputError
 from cxrpt.eval.claim import claimed
 from cxrpt.eval.classify import classify
+from cxrpt.eval.grounding import grounding
 from cxrpt.eval.regenerate import regenerate
 from cxrpt.eval.retrieve import retrieve
 from cxrpt.eval.samples import CannotRunError, SplitFolder, open_split, require_split
@@ -102,6 +103,8 @@ def _run_task(
         return classify(exported, folders, split, config.eval)
     if task == "retrieve":
         return retrieve(exported, folders, split, config.eval)
+    if task == "grounding":
+        return grounding(exported, folders, split, config.eval, config.objective)
     assert task == "regenerate", "checked with the configuration"
     if config.objective.mvm_weight == 0:
         raise CannotRunError("the run did not learn to regenerate (objective.mvm_weight=0)")

@@ -288,6 +288,7 @@ def _how_scored(details: dict[str, Any]) -> list[str]:
         "classify": ("probe", "features", "interval"),
         "retrieve": ("vectors", "hits"),
         "regenerate": ("scored", "baselines"),
+        "grounding": ("interval", "scored_words", "passes", "scored_regions", "masked_words_about"),
     }
     return [
         f"- {task}: {'; '.join(_plain(details[task][key]) for key in keys if key in details[task])}."

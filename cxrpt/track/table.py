@@ -26,6 +26,8 @@ _PANELS = (
     ("Classification", r"eval/classify/(auroc(_untrained|_pixels)?|auroc/.+)", "AUROC"),
     ("Retrieval", r"eval/retrieve/.+/r10", "recall at 10"),
     ("Regeneration", r"eval/regenerate/\d+/psnr(_telea|_mean)?", "PSNR of hidden pixels, dB"),
+    ("Hidden words, own over swapped picture", r"eval/grounding/words/[a-z]+/gain_over_swapped", "accuracy gained"),
+    ("Hidden regions, own over wrong report", r"eval/grounding/regions/(one_side/)?gain_over_wrong", "PSNR gained, dB"),
 )
 """Title, what names of metrics it takes, and what its axis shows."""
 

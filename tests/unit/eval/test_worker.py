@@ -31,11 +31,11 @@ def evaluated(make_run, tmp_path_factory):
     return run, evaluate_step(run, None)
 
 
-def test_all_three_tasks_of_the_newest_step(evaluated):
+def test_all_tasks_of_the_newest_step(evaluated):
     run, path = evaluated
     assert path == run / "evals" / "step-00000020" / "results.json"
     results = json.loads(path.read_text())
-    assert results["step"] == 20 and set(results["details"]) == {"classify", "retrieve", "regenerate"}
+    assert results["step"] == 20 and set(results["details"]) == {"classify", "retrieve", "regenerate", "grounding"}
     metrics, details = results["metrics"], results["details"]
     assert all(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
     # The disc's side shows in the pixels of any picture.
@@ -44,6 +44,11 @@ def test_all_three_tasks_of_the_newest_step(evaluated):
     assert details["retrieve"]["pool"] == 20 and details["retrieve"]["vectors"] == "contrastive head"
     assert details["retrieve"]["sections"] == ["FINDINGS", "IMPRESSION"]
     assert set(details["regenerate"]["ratios"]["50"]) >= {"1", "2"} and details["regenerate"]["images"] == 4
+    sides = details["grounding"]["words"]["side"]
+    assert sides["places"] == details["grounding"]["pairs"] == 20 and metrics["grounding/words/side/unigram"] >= 0.3
+    assert metrics["grounding/words/side/gain_over_swapped"] == sides["right"]["own"] - sides["right"]["swapped"]
+    assert set(details["grounding"]["masked_words"]) == {"north", "west"}
+    assert "puts a finding on one side" in details["grounding"]["regions"]["skipped"], "no report names a zone"
     picture = (path.parent / "figures" / "regenerate-50.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and not (path.parent / "claim").exists()
 
@@ -84,13 +89,17 @@ def test_what_cannot_run_says_why_and_stops_nothing(make_run, tmp_path, shards):
     results = json.loads(evaluate_step(make_run(tmp_path / "r", *south, *QUICK), None).read_text())
     assert "0 pairs" in results["details"]["retrieve"]["skipped"]
     assert "normalize_targets" in results["details"]["regenerate"]["skipped"]
+    assert "no pairs of image and text" in results["details"]["grounding"]["skipped"]
     assert results["metrics"]["classify/auroc_pixels"] > 0.95
     reasons = [row.remark for row in summary_rows(results) if row.measure == "not run"]
-    assert len(reasons) == 2
+    assert len(reasons) == 3
 
     west = {"data.sources.north.weight=0", "data.sources.south.weight=0"}
     results = json.loads(evaluate_step(make_run(tmp_path / "texts", *west, *QUICK), None).read_text())
-    assert results["metrics"] == {} and all("skipped" in one for one in results["details"].values())
+    # Of texts alone only the words that are hidden as in training can be asked for.
+    assert {name.rpartition("/")[0] for name in results["metrics"]} == {"grounding/masked_words/west"}
+    assert all("skipped" in one for task, one in results["details"].items() if task != "grounding")
+    assert [row.measure for row in summary_rows(results)][-3:] == ["hidden words", "hidden regions", "masked words, west"]
 
 
 def test_without_contrast_the_results_say_so(make_run, tmp_path):
