@@ -1,4 +1,4 @@
-"""What is evaluated, as the results tell it: size of the model, and what it was trained on. Checkpoint and shards may go later."""
+"""What is evaluated, as the results tell it: the size of the model and what it was trained on. Its checkpoint may go later."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -205,7 +205,7 @@ def _regenerate_statements(cells: Mapping[str, Any]) -> list[Statement]:
         words += f"ahead in {len(ahead)} of {len(found)} cells"
         if rest and ahead:
             told = (
-                f"{float(ratio):g} % of {', '.join(masks.replace('x', ' × ') for masks in cells if masks in rest[ratio])}"
+                f"{float(ratio):g} % of {', '.join(mask_words(masks).removesuffix(' squares') for masks in cells if masks in rest[ratio])}"
                 for ratio in sorted(rest, key=float)
             )
             words += f"; not at {', nor at '.join(told)}"

@@ -12,6 +12,7 @@ results file lacks, as one of an older version does, is left out.
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -42,6 +43,9 @@ TASKS = {
     "grounding": "Grounding",
 }
 _OTHER_VERSION = "its results do not have the form that this version reads; evaluate the step again with --force"
+
+_UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+"""What HTML or UTF-8 cannot hold."""
 
 log = logging.getLogger(__name__)
 Part = TypeVar("Part")
@@ -101,7 +105,8 @@ def render_page(run_dir: Path, results: Path) -> str:
     if shown is None:
         raise InputError(f"{results} does not parse: evaluate the step again with --force")
     environment = page_environment("cxrpt.eval.page")
-    return environment.get_template("page.html.j2").render(_context(run_dir, results, config, shown)) + "\n"
+    html = environment.get_template("page.html.j2").render(_context(run_dir, results, config, shown)) + "\n"
+    return _UNREADABLE.sub("\ufffd", html)
 
 
 def _context(run_dir: Path, results: Path, config: RunConfig, shown: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +124,9 @@ def _context(run_dir: Path, results: Path, config: RunConfig, shown: Mapping[str
     skipped |= {task: _OTHER_VERSION for task in done if parts.get(task) is None}
     whole = {task: one for task, one in done.items() if parts.get(task) is not None}
     journal = read_journal(run_dir / "journal.jsonl")
-    evaluated = _all_results(run_dir, results.name)
+    others = (path for path in (run_dir / "evals").glob(f"step-*/{results.name}") if path != results)
+    read = [shown, *(one for path in others if (one := _read_results(path)) is not None)]
+    evaluated = sorted(read, key=lambda one: one["step"])
     return {
         "version": __version__,
         "run": config.name,
@@ -190,12 +197,6 @@ def _code(run_dir: Path) -> list[tuple[str, str]]:
     except OSError:
         return []
     return [(name, version) for name, _, version in (line.partition(" ") for line in lines) if version]
-
-
-def _all_results(run_dir: Path, name: str) -> list[dict[str, Any]]:
-    """The results of every evaluated step of one split, in the order of steps."""
-    found = [one for path in (run_dir / "evals").glob(f"step-*/{name}") if (one := _read_results(path)) is not None]
-    return sorted(found, key=lambda one: one["step"])
 
 
 def _read_results(path: Path) -> dict[str, Any] | None:

@@ -83,7 +83,7 @@ def classify(classes=NIH, institutions=SIX, methods=tuple(LEVEL), gained=0.05, s
     def one_class(auroc: float) -> dict[str, Any]:
         positives = int(rng.integers(3, 900))
         negatives = 5_000 - positives
-        fpr = np.linspace(0, 1, 101)
+        fpr = np.linspace(0, 1, 21)
         half = 1.2 / np.sqrt(positives)
         return {
             "auroc": auroc,
@@ -94,7 +94,7 @@ def classify(classes=NIH, institutions=SIX, methods=tuple(LEVEL), gained=0.05, s
             "auprc_high": positives / 5_000 * 3.7,
             "positives": positives,
             "negatives": negatives,
-            "roc": {"fpr": fpr.tolist(), "tpr": (fpr ** ((1 - auroc) / auroc)).tolist()},
+            "roc": {"fpr": fpr.round(3).tolist(), "tpr": (fpr ** ((1 - auroc) / auroc)).round(3).tolist()},
         }
 
     return {
@@ -320,7 +320,7 @@ def make_evaluated_run(
 def write_journal(path: Path, sources: tuple[str, ...], steps: int) -> None:
     rng = np.random.default_rng(0)
     with path.open("w") as file:
-        for step in range(10, steps + 400, 10):
+        for step in range(100, steps + 400, 100):
             fall = np.exp(-step / 2_500)
             metrics: dict[str, float | str] = {"loss/mlm": 1.9 + 5 * fall + rng.normal(0, 0.05), "optim/lr": 1e-4}
             metrics |= {f"loss/mvm{s}": 0.2 / s + 0.6 * fall + rng.normal(0, 0.01) for s in (1, 2, 4)}
@@ -335,14 +335,14 @@ def write_journal(path: Path, sources: tuple[str, ...], steps: int) -> None:
             file.write(json.dumps({"attempt": 1, "step": step, "time": 0.0, "kind": "train", "metrics": metrics}) + "\n")
 
 
-def draw_figures(folder: Path, details: dict[str, Any]) -> None:
+def draw_figures(folder: Path, details: dict[str, Any], grid: tuple[int, int] = (140, 160)) -> None:
     rng = np.random.default_rng(1)
-    sizes = {one["figure"]: (224, 224) for one in details.get("retrieve", {}).get("examples", []) if one["figure"]}
+    sizes = {one["figure"]: (64, 64) for one in details.get("retrieve", {}).get("examples", []) if one["figure"]}
     for by_ratio in details.get("regenerate", {}).get("cells", {}).values():
-        sizes |= {cell["figure"]: (1_400, 1_600) for cell in by_ratio.values()}
+        sizes |= {cell["figure"]: grid for cell in by_ratio.values()}
     folder.mkdir()
     for name, (height, width) in sizes.items():
         small = cv2.resize(
-            rng.integers(0, 255, (height // 12, width // 12), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
+            rng.integers(0, 255, (height // 8, width // 8), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
         )
         cv2.imwrite(str(folder / name), small)
