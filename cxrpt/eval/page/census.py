@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from cxrpt.config import SourceConfig
 from cxrpt.eval.page.charts import stacked_bar
-from cxrpt.eval.page.numbers import NONE, count, number_of, plain
+from cxrpt.eval.page.numbers import NONE, count, number_of, percent, plain
 
 KINDS = ("pairs", "images", "texts")
 USES = {"all": "all", "pairs": "pairs only", "images": "pictures only", "texts": "reports only"}
@@ -66,7 +66,7 @@ def _row(name: str, one: Mapping[str, Any], source: SourceConfig | None, largest
         name=name,
         use=USES.get(use, use),
         weight=NONE if source is None else _weight(source),
-        share=NONE if share is None else f"{share:.1%}",
+        share=percent(share),
         counts=tuple(map(count, numbers)),
         bar=stacked_bar(parts, largest, f"{name}: {told}") if largest else Markup(""),
         patients=count(number_of(one, "patients")),

@@ -186,7 +186,7 @@ def _classify_statements(details: Mapping[str, Any]) -> list[Statement]:
 def _regenerate_statements(cells: Mapping[str, Any]) -> list[Statement]:
     """For each rival: in how many cells the model is ahead, and where it is not."""
     made = []
-    for rival in RIVALS:
+    for rival, name in RIVALS.items():
         found = {
             (masks, ratio): gain
             for masks, by_ratio in cells.items()
@@ -198,17 +198,12 @@ def _regenerate_statements(cells: Mapping[str, Any]) -> list[Statement]:
         ahead = [cell for cell, gain in found.items() if gain.level == AHEAD]
         behind = [cell for cell, gain in found.items() if gain.level == BEHIND]
         rest: dict[str, list[str]] = {}
-        for masks, ratio in found.keys() - set(ahead):
-            rest.setdefault(ratio, []).append(masks)
+        for masks, ratio in (cell for cell in found if cell not in ahead):
+            rest.setdefault(f"{float(ratio):g} %", []).append(mask_words(masks).removesuffix(" squares"))
         level = AHEAD if not rest else BEHIND if len(behind) == len(found) else "mixed" if ahead or behind else OPEN
-        words = f"Regeneration over {_lower(FILLERS[rival][0]) if rival == 'biharmonic' else FILLERS[rival][0]}: "
-        words += f"ahead in {len(ahead)} of {len(found)} cells"
+        words = f"Regeneration over {name}: ahead in {len(ahead)} of {len(found)} cells"
         if rest and ahead:
-            told = (
-                f"{float(ratio):g} % of {', '.join(mask_words(masks).removesuffix(' squares') for masks in cells if masks in rest[ratio])}"
-                for ratio in sorted(rest, key=float)
-            )
-            words += f"; not at {', nor at '.join(told)}"
+            words += "; not at " + ", nor at ".join(f"{ratio} of {', '.join(masks)}" for ratio, masks in rest.items())
         head = found.get(_headline_cell(cells))
         made.append(Statement(level, words, f"{head.value} dB" if head else "", head.interval if head else ""))
     return made

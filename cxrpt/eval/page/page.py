@@ -121,7 +121,8 @@ def _context(run_dir: Path, results: Path, config: RunConfig, shown: Mapping[str
         "regenerate": _part("regenerate", done, lambda one: regeneration(one, pictures)),
         "grounding": _part("grounding", done, lambda one: grounding(one)),
     }
-    skipped |= {task: _OTHER_VERSION for task in done if parts.get(task) is None}
+    not_run = [(TASKS.get(task, task), "not run", reason) for task, reason in skipped.items()]
+    not_run += [(TASKS.get(task, task), "not shown", _OTHER_VERSION) for task in done if parts.get(task) is None]
     whole = {task: one for task, one in done.items() if parts.get(task) is not None}
     journal = read_journal(run_dir / "journal.jsonl")
     others = (path for path in (run_dir / "evals").glob(f"step-*/{results.name}") if path != results)
@@ -135,7 +136,7 @@ def _context(run_dir: Path, results: Path, config: RunConfig, shown: Mapping[str
         "results_name": results.name,
         "tiles": _or(tiles, [], whole),
         "statements": _or(statements, [], whole),
-        "not_run": [(TASKS.get(task, task), reason) for task, reason in skipped.items()],
+        "not_run": not_run,
         "tasks": TASKS,
         "parts": parts,
         "measures": MEASURES,

@@ -14,7 +14,8 @@ from cxrpt.eval.page.verdict import Difference, difference
 
 METHODS = {"model": ("Model", 0, 0), "telea": ("Telea", 1, 1), "biharmonic": ("Biharmonic", 2, 3), "mean": ("Mean", 7, 2)}
 """What a method is called, its colour and its dash."""
-RIVALS = ("telea", "biharmonic")
+RIVALS = {"telea": "Telea", "biharmonic": "biharmonic"}
+"""Inpainting that the model is compared with, as it is called within a sentence."""
 MEASURES = (("psnr", "PSNR, dB", 2), ("ssim", "SSIM", 3), ("mae", "MAE", 4))
 
 
