@@ -17,6 +17,7 @@ METHODS = {
     "zero_shot": ("Zero-shot", 3, 0),
     "scratch": ("Trained from scratch", 2, 1),
     "untrained": ("Linear probe, fresh weights", 0, 1),
+    "attention_untrained": ("Attention-pool probe, fresh weights", 4, 1),
     "pixels": ("Linear probe on pixels", 7, 2),
 }
 """What a method is called, its colour, and its dash: a control looks like what it controls, but dashed."""
@@ -85,18 +86,29 @@ class InstitutionRow:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """Scores of images that are averaged together: of all institutions, or of one where they share no table."""
+
+    name: str
+    """Empty for all institutions."""
+    methods: tuple[MethodRow, ...]
+    charts: tuple[tuple[str, Markup], ...]
+    gains: tuple[GainRow, ...]
+    classes: tuple[ClassRow, ...]
+    rocs: tuple[tuple[str, Markup, str], ...]
+    unfitted: tuple[tuple[str, str], ...]
+    """Method with share, and the classes that it could not be fitted for."""
+
+
+@dataclass(frozen=True)
 class Classification:
     """All that the page says of the task."""
 
     about: tuple[tuple[str, str], ...]
     headline: str
     shares: tuple[str, ...]
-    methods: tuple[MethodRow, ...]
-    charts: tuple[tuple[str, Markup], ...]
     legend: tuple[tuple[Markup, str], ...]
-    gains: tuple[GainRow, ...]
-    classes: tuple[ClassRow, ...]
-    rocs: tuple[tuple[str, Markup, str], ...]
+    scopes: tuple[Scope, ...]
     institutions: tuple[InstitutionRow, ...]
     by_institution: tuple[tuple[str, tuple[str, ...]], ...]
     """Class, and its AUROC at each of the institutions."""
@@ -109,24 +121,46 @@ def classification(details: Mapping[str, Any]) -> Classification:
     shares = sorted({share for one in methods.values() for share in one["shares"]}, key=float)
     scores = headline_scores(details)
     method, share = headline_of(details)
-    institutions = dict(scores.get("institutions") or {}) if len(scores.get("institutions") or {}) > 1 else {}
+    institutions = scores.get("institutions") or {}
     classes = scores.get("classes") or {}
+    if not classes and institutions:
+        scopes = [_scope(name, _of_institution(methods, name), shares, method, share) for name in institutions]
+    else:
+        scopes = [_scope("", methods, shares, method, share)]
+    several = institutions if classes and len(institutions) > 1 else {}
     return Classification(
         about=_about(details),
         headline=f"{title_of(method)}, {share_words(share)}",
         shares=tuple(map(share_words, shares)),
-        methods=tuple(_method_row(name, one, shares) for name, one in methods.items()),
-        charts=tuple(_charts(methods, shares)),
         legend=tuple((swatch(*look_of(name)), title_of(name)) for name in methods),
-        gains=tuple(_gains(methods, shares)),
-        classes=tuple(_class_row(name, one) for name, one in classes.items()),
-        rocs=tuple(_rocs(classes)),
-        institutions=tuple(_institution_row(name, one) for name, one in institutions.items()),
+        scopes=tuple(scopes),
+        institutions=tuple(_institution_row(name, one) for name, one in several.items()),
         by_institution=tuple(
-            (name, tuple(plain(number_of(one, "classes", name, "auroc")) for one in institutions.values()))
-            for name in (classes if institutions else ())
+            (name, tuple(plain(number_of(one, "classes", name, "auroc")) for one in several.values()))
+            for name in (classes if several else ())
         ),
         left_out=tuple((str(name), str(why)) for name, why in (details.get("left_out") or {}).items()),
+    )
+
+
+def _of_institution(methods: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The methods with the scores of one institution in place of those of all."""
+    return {
+        name: one | {"shares": {at: value_of(found, "institutions", source) or {} for at, found in one["shares"].items()}}
+        for name, one in methods.items()
+    }
+
+
+def _scope(name: str, methods: Mapping[str, Any], shares: list[str], method: str, share: str) -> Scope:
+    classes = value_of(methods, method, "shares", share, "classes") or {}
+    return Scope(
+        name=name,
+        methods=tuple(_method_row(one, methods[one], shares) for one in methods),
+        charts=tuple(_charts(methods, shares)),
+        gains=tuple(_gains(methods, shares)),
+        classes=tuple(_class_row(one, found) for one, found in classes.items()),
+        rocs=tuple(_rocs(classes)),
+        unfitted=tuple(_unfitted(methods, shares)),
     )
 
 
@@ -194,8 +228,14 @@ def _about(details: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     for source, words in (details.get("protocols") or {}).items():
         by_words.setdefault(str(words), []).append(str(source))
     rows.append(("Splits", "; ".join(f"{', '.join(sources)}: {words}" for words, sources in by_words.items())))
+    rows += [(f"Not run: {_lower(title_of(name))}", str(why)) for name, why in (details.get("not_run") or {}).items()]
+    rows.append(("No mean", str(details.get("no_mean") or "")))
     rows.append(("Could not be read", bad_words(details.get("bad_samples"))))
     return tuple(row for row in rows if row[1])
+
+
+def _lower(words: str) -> str:
+    return words[:1].lower() + words[1:]
 
 
 def bad_words(bad: Any) -> str:
@@ -262,6 +302,18 @@ def _gains(methods: Mapping[str, Any], shares: list[str]) -> list[GainRow]:
         for other in dict.fromkeys(other for one in method["shares"].values() for other in one.get("gain") or {}):
             gains = tuple(difference(value_of(method["shares"], share, "gain", other), "auroc", 3) for share in shares)
             rows.append(GainRow(title_of(name), title_of(other), gains))
+    return rows
+
+
+def _unfitted(methods: Mapping[str, Any], shares: list[str]) -> list[tuple[str, str]]:
+    rows = []
+    for name, method in methods.items():
+        for share in shares:
+            draws = number_of(method["shares"], share, "draws") or 1
+            chance = value_of(method["shares"], share, "chance")
+            if isinstance(chance, Mapping) and chance:
+                told = ", ".join(f"{one} in {number:g} of {draws:g}" for one, number in chance.items())
+                rows.append((f"{title_of(name)}, {share_words(share)}", f"{told} draws"))
     return rows
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from cxrpt.eval.page.charts import Axis, Line, Point, line_chart, swatch, thinned
 from cxrpt.eval.page.classification import headline_of, look_of, title_of
 from cxrpt.eval.page.numbers import number_of, value_of
-from cxrpt.eval.page.regeneration import mask_words
+from cxrpt.eval.page.regeneration import RIVALS, mask_words
 from cxrpt.track.journal import Entry
 
 OBJECTIVES = (
@@ -123,15 +123,13 @@ def _gain(results: Sequence[Mapping[str, Any]], step: int) -> Figure | None:
     for number, masks in enumerate(cells):
         points = []
         for one in results:
-            head = f"regenerate/{masks}/{ratio}/psnr"
-            value = number_of(one, "metrics", head)
-            rivals = [number_of(one, "metrics", f"{head}_{rival}") for rival in ("telea", "biharmonic")]
-            best = max((rival for rival in rivals if rival is not None), default=None)
-            if value is not None and best is not None:
-                points.append(Point(float(one["step"]), value - best))
+            gains = value_of(one, "details", "regenerate", "cells", masks, ratio, "gain_db")
+            known = [gain for rival in RIVALS if (gain := number_of(gains, rival, "mean")) is not None]
+            if known:
+                points.append(Point(float(one["step"]), min(known)))
         lines.append(Line(mask_words(masks).capitalize(), tuple(points), number, number % 4, told="+.2f"))
     axis = Axis("step", "dB", mark_x=step, reference=0.0)
-    words = f"PSNR above the better of Telea and biharmonic, dB, at {float(ratio):g} % hidden"
+    words = f"gain in PSNR over Telea or biharmonic, the lesser of the two, dB, at {float(ratio):g} % hidden"
     return _figure("Regeneration", lines, axis, words)
 
 

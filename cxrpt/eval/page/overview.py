@@ -10,9 +10,9 @@ from cxrpt.eval.page.charts import scale_bar
 from cxrpt.eval.page.classification import headline_of, headline_scores, score_of, share_words, title_of
 from cxrpt.eval.page.numbers import count, number_of, percent, plain, times, value_of
 from cxrpt.eval.page.regeneration import METHODS as FILLERS
-from cxrpt.eval.page.regeneration import RIVALS, mask_words
+from cxrpt.eval.page.regeneration import RIVALS, few_biharmonic, mask_words, ratio_words
 from cxrpt.eval.page.retrieval import DIRECTIONS
-from cxrpt.eval.page.verdict import AHEAD, BEHIND, OPEN, Difference, difference
+from cxrpt.eval.page.verdict import AHEAD, BEHIND, OPEN, UNKNOWN, Difference, difference
 
 HEADLINE_CELL = ("mixed", "75")
 
@@ -46,13 +46,14 @@ def tiles(details: Mapping[str, Any]) -> list[Tile]:
     classify, retrieve, regenerate, grounding = (
         details.get(task) or {} for task in ("classify", "retrieve", "regenerate", "grounding")
     )
-    if value_of(classify, "methods"):
+    if value_of(classify, "methods") and number_of(headline_scores(classify), "mean", "auroc") is not None:
         made.append(_classify_tile(classify))
     for direction, name in DIRECTIONS.items():
         if number_of(retrieve, "scores", direction, "r5") is not None:
             made.append(_retrieve_tile(retrieve, direction, name))
-    if value_of(regenerate, "cells"):
-        made.append(_regenerate_tile(regenerate))
+    cells = value_of(regenerate, "cells")
+    if cells and number_of(cells, *_headline_cell(cells), "methods", "model", "psnr") is not None:
+        made.append(_regenerate_tile(cells))
     for kind in ("finding", *(value_of(grounding, "words") or {})):
         if number_of(grounding, "words", kind, "right", "own") is not None:
             made.append(_grounding_tile(grounding["words"][kind], kind))
@@ -96,19 +97,20 @@ def _retrieve_tile(details: Mapping[str, Any], direction: str, name: str) -> Til
     )  # fmt: skip
 
 
-def _regenerate_tile(details: Mapping[str, Any]) -> Tile:
-    masks, ratio = _headline_cell(details["cells"])
-    scores = details["cells"][masks][ratio]["methods"]
+def _regenerate_tile(cells: Mapping[str, Any]) -> Tile:
+    masks, ratio = _headline_cell(cells)
+    scores = cells[masks][ratio]["methods"]
     value = number_of(scores, "model", "psnr")
     assert value is not None
     beside = [(FILLERS[name][0], number_of(scores, name, "psnr")) for name in ("telea", "biharmonic", "mean")]
+    few = few_biharmonic(cells[masks][ratio])
     known = [(name, number) for name, number in beside if number is not None]
     numbers = [value, *(number for _, number in known)]
     limits = (min(numbers) - 1, max(numbers) + 1)
     return Tile(
         "PSNR of hidden pixels", f"{plain(value, 2)} dB", "", _bar(value, known, limits, None, None, f"{plain(value, 2)} dB"),
         tuple((name, f"{plain(number, 2)} dB") for name, number in known),
-        f"{float(ratio):g} % hidden, {mask_words(masks)}", "regenerate",
+        f"{ratio_words(ratio)} hidden, {mask_words(masks)}{f'; biharmonic on {few} images only' if few else ''}", "regenerate",
     )  # fmt: skip
 
 
@@ -148,11 +150,7 @@ def statements(details: Mapping[str, Any]) -> list[Statement]:
     )
     if value_of(classify, "methods"):
         made += _classify_statements(classify)
-    for direction, name in DIRECTIONS.items():
-        value, chance = (number_of(retrieve, "scores", one, "r5") for one in (direction, "chance"))
-        if value is not None and chance:
-            words = f"{name}: {percent(value)} found among the first five, chance {percent(chance)}"
-            made.append(Statement("above" if value > chance else "not above", words, times(value, chance), "chance"))
+    made += _retrieve_statements(retrieve)
     if value_of(regenerate, "cells"):
         made += _regenerate_statements(regenerate["cells"])
     for kind, one in (value_of(grounding, "words") or {}).items():
@@ -180,6 +178,20 @@ def _classify_statements(details: Mapping[str, Any]) -> list[Statement]:
             for other, found in (value_of(one["shares"], at, "gain") or {}).items():
                 words = f"{title_of(name)} over {_lower(title_of(other))}, AUROC at {share_words(at)}"
                 made += _statement(difference(found, "auroc", 3), words)
+    return made
+
+
+def _retrieve_statements(details: Mapping[str, Any]) -> list[Statement]:
+    made = []
+    for direction, name in DIRECTIONS.items():
+        value, low, high = (number_of(details, "scores", direction, key) for key in ("r5", "r5_low", "r5_high"))
+        chance = number_of(details, "scores", "chance", "r5")
+        if value is None or chance is None:
+            continue
+        level = UNKNOWN if low is None or high is None else AHEAD if low > chance else BEHIND if high < chance else OPEN
+        interval = "" if low is None or high is None else f"{times(low, chance)} to {times(high, chance)}"
+        words = f"{name} over chance: {percent(value)} found among the first five, {percent(chance)} by chance"
+        made.append(Statement(level, words, times(value, chance), interval))
     return made
 
 

@@ -26,7 +26,7 @@ from cxrpt.errors import InputError
 from cxrpt.eval.page.census import census
 from cxrpt.eval.page.classification import classification
 from cxrpt.eval.page.curves import score_curves, training_curves
-from cxrpt.eval.page.grounding import grounding
+from cxrpt.eval.page.grounding import grounding, skipped_parts
 from cxrpt.eval.page.numbers import count, millions, number_of, value_of
 from cxrpt.eval.page.overview import statements, tiles
 from cxrpt.eval.page.pictures import Pictures
@@ -124,6 +124,8 @@ def _context(run_dir: Path, results: Path, config: RunConfig, shown: Mapping[str
     not_run = [(TASKS.get(task, task), "not run", reason) for task, reason in skipped.items()]
     not_run += [(TASKS.get(task, task), "not shown", _OTHER_VERSION) for task in done if parts.get(task) is None]
     whole = {task: one for task, one in done.items() if parts.get(task) is not None}
+    skipped_probes = skipped_parts(whole.get("grounding", {}))
+    not_run += [(f"{TASKS['grounding']}, {name}", "not run", reason) for name, reason in skipped_probes]
     journal = read_journal(run_dir / "journal.jsonl")
     others = (path for path in (run_dir / "evals").glob(f"step-*/{results.name}") if path != results)
     read = [shown, *(one for path in others if (one := _read_results(path)) is not None)]

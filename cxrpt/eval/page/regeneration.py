@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from cxrpt.eval.page.charts import Axis, Line, Point, line_chart, swatch
 from cxrpt.eval.page.classification import bad_words
-from cxrpt.eval.page.numbers import count, number_of, plain, signed, value_of
+from cxrpt.eval.page.numbers import count, number_of, plain, value_of
 from cxrpt.eval.page.pictures import Pictures
 from cxrpt.eval.page.verdict import Difference, difference
 
@@ -29,9 +29,11 @@ class CellRow:
     """By measure: a word for each method."""
     gains: tuple[Difference | None, ...]
     """Over each of the rivals, in dB."""
-    report: str
+    report: Difference | None
     """What the report adds, in dB, on pairs."""
     images: str
+    inpainted: str
+    """Of them, how many were inpainted biharmonically, where not all were."""
     is_first: bool
 
 
@@ -55,6 +57,7 @@ class Regeneration:
     legend: tuple[tuple[Markup, str], ...]
     scales: tuple[tuple[str, str, str, tuple[str, ...]], ...]
     """Masks, ratio, scale, and the PSNR of each method."""
+    left_out: tuple[tuple[str, str], ...]
     grids: tuple[Grid, ...]
 
 
@@ -74,6 +77,7 @@ def regeneration(details: Mapping[str, Any], pictures: Pictures) -> Regeneration
         charts=tuple(_charts(cells, methods)),
         legend=tuple((swatch(*METHODS[name][1:]), METHODS[name][0]) for name in methods),
         scales=tuple(_scales(cells, methods)),
+        left_out=tuple((mask_words(kind), str(why)) for kind, why in (details.get("left_out") or {}).items()),
         grids=tuple(_grids(cells, pictures)),
     )
 
@@ -85,10 +89,12 @@ def mask_words(masks: str) -> str:
 
 def _about(details: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     images = f"{count(number_of(details, 'images'))} images"
+    if (patients := number_of(details, "patients")) is not None:
+        images += f" of {count(patients)} patients"
     if pairs := number_of(details, "pairs"):
         images += f", {count(pairs)} of them with a report"
     rows = [("Images", images)]
-    rows += [(name.capitalize(), _words(details.get(name))) for name in ("masks", "scored", "baselines")]
+    rows += [(name.capitalize(), _words(details.get(name))) for name in ("masks", "scored", "baselines", "interval")]
     rows.append(("Could not be read", bad_words(details.get("bad_samples"))))
     return tuple(row for row in rows if row[1])
 
@@ -104,10 +110,36 @@ def _row(masks: str, ratio: str, cell: Mapping[str, Any], methods: list[str], is
         measure: tuple(plain(number_of(cell["methods"], name, measure), digits) for name in methods)
         for measure, _, digits in MEASURES
     }
-    told, alone = (number_of(cell, "pairs", key, "psnr") for key in ("with_report", "without"))
-    report = "" if told is None or alone is None else signed(told - alone, 2)
     gains = tuple(difference(value_of(cell, "gain_db", rival), "mean", 2) for rival in RIVALS)
-    return CellRow(mask_words(masks), f"{float(ratio):g} %", scores, gains, report, count(number_of(cell, "images")), is_first)
+    hidden = number_of(cell, "share")
+    shown = (
+        ratio_words(ratio)
+        if hidden is None or abs(100 * hidden - float(ratio)) < 0.5
+        else f"{100 * hidden:.0f} % for {ratio_words(ratio)}"
+    )
+    return CellRow(
+        mask_words(masks), shown, scores, gains, _report_adds(cell), count(number_of(cell, "images")), few_biharmonic(cell),
+        is_first,
+    )  # fmt: skip
+
+
+def ratio_words(ratio: str) -> str:
+    """`75` is "75 %"."""
+    return f"{float(ratio):g} %"
+
+
+def few_biharmonic(cell: Mapping[str, Any]) -> str:
+    """How many pictures of a cell were inpainted biharmonically, which is slow; empty where all were."""
+    number = number_of(cell, "methods", "biharmonic", "images")
+    return "" if number is None or number == number_of(cell, "images") else count(number)
+
+
+def _report_adds(cell: Mapping[str, Any]) -> Difference | None:
+    found = difference(value_of(cell, "pairs", "gain_db"), "mean", 2)
+    told, alone = (number_of(cell, "pairs", key, "psnr") for key in ("with_report", "without"))
+    if found is not None or told is None or alone is None:
+        return found
+    return difference({"value": told - alone}, "value", 2)
 
 
 def _charts(cells: Mapping[str, Any], methods: list[str]) -> list[tuple[str, Markup]]:
@@ -124,7 +156,7 @@ def _charts(cells: Mapping[str, Any], methods: list[str]) -> list[tuple[str, Mar
             if points:
                 lines.append(Line(METHODS[name][0], tuple(points), *METHODS[name][1:], told=".2f"))
         if lines:
-            axis = Axis("hidden share of the patches", "PSNR, dB", tuple(f"{float(ratio):g} %" for ratio in ratios))
+            axis = Axis("hidden share of the patches", "PSNR, dB", tuple(ratio_words(ratio) for ratio in ratios))
             title = mask_words(masks).capitalize()
             made.append((title, line_chart(lines, axis, f"PSNR of each method by hidden share, {mask_words(masks)}")))
     return made
@@ -137,7 +169,7 @@ def _scales(cells: Mapping[str, Any], methods: list[str]) -> list[tuple[str, str
             by_scale = by_ratio[ratio].get("by_scale") or {}
             for scale in sorted(by_scale, key=float):
                 scores = tuple(plain(number_of(by_scale[scale], name, "psnr"), 2) for name in methods)
-                rows.append((mask_words(masks), f"{float(ratio):g} %", scale, scores))
+                rows.append((mask_words(masks), ratio_words(ratio), scale, scores))
     return rows
 
 
@@ -147,7 +179,7 @@ def _grids(cells: Mapping[str, Any], pictures: Pictures) -> list[Grid]:
     made = []
     for masks, ratio, cell in sorted(found, key=lambda one: -float(one[1])):
         if picture := pictures.embedded(cell.get("figure")):
-            title = f"{float(ratio):g} % hidden, {mask_words(masks)}"
+            title = f"{ratio_words(ratio)} hidden, {mask_words(masks)}"
             alt = f"A row a radiograph: original, masked, regenerated, inpainted, difference; {title}"
             made.append(Grid(title, picture, alt))
     return made

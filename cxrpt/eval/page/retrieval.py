@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from cxrpt.eval.page.classification import bad_words
-from cxrpt.eval.page.numbers import count, number_of, percent, plain, times, value_of
+from cxrpt.eval.page.numbers import NONE, count, number_of, percent, plain, times, value_of
 from cxrpt.eval.page.pictures import Pictures
 
 DIRECTIONS = {"image_to_text": "Image to report", "text_to_image": "Report to image"}
@@ -19,8 +19,8 @@ class ScoreRow:
     """Scores of one direction, or of chance."""
 
     name: str
-    cells: tuple[tuple[str, str], ...]
-    """The score, and how many times chance it is."""
+    cells: tuple[tuple[str, str, str], ...]
+    """The score, its interval, and how many times chance it is."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class Found:
     """One candidate that was found."""
 
     text: str
-    picture: Markup
     score: str
     is_hit: bool
 
@@ -40,7 +39,10 @@ class Example:
     query: str
     """image or text."""
     picture: Markup
+    """The query and what was found, side by side."""
     text: str
+    rank: str
+    """Of the best hit; empty where it is not told."""
     found: tuple[Found, ...]
 
 
@@ -76,19 +78,19 @@ def retrieval(details: Mapping[str, Any], pictures: Pictures) -> Retrieval:
 
 def _about(details: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     pool = f"{count(number_of(details, 'pool'))} pairs"
-    parts = [(number_of(details, key), words) for key, words in (("studies", "studies"), ("patients", "patients"))]
+    named = (("studies", "studies"), ("patients", "patients"), ("distinct_texts", "distinct texts"))
+    parts = [(number_of(details, key), words) for key, words in named]
     pool += "".join(f", {count(number)} {words}" for number, words in parts if number is not None)
-    if (texts := number_of(details, "distinct_texts")) is not None:
-        pool += f", {count(texts)} distinct texts"
+    if (labelled := number_of(details, "labelled")) is not None:
+        sets = number_of(details, "finding_sets")
+        pool += f"; {count(labelled)} with sure labels{'' if sets is None else f', of {count(sets)} sets of findings'}"
     sections = details.get("sections")
-    rows = [
-        ("Pool", pool),
-        ("Text", ", ".join(map(str, sections)) if isinstance(sections, list) else str(sections or "")),
-        ("Hits", str(details.get("hits") or "")),
-        ("Ties", str(details.get("ties") or "")),
-        ("Vectors", str(details.get("vectors") or "")),
-        ("Could not be read", bad_words(details.get("bad_samples"))),
+    rows = [("Pool", pool), ("Text", ", ".join(map(str, sections)) if isinstance(sections, list) else str(sections or ""))]
+    rows += [
+        (name.replace("_", " ").capitalize(), str(details.get(name) or ""))
+        for name in ("held_out", "hits", "ties", "precision", "interval", "vectors")
     ]
+    rows.append(("Could not be read", bad_words(details.get("bad_samples"))))
     return tuple(row for row in rows if row[1])
 
 
@@ -96,26 +98,28 @@ def _rows(scores: Mapping[str, Any], keys: list[str]) -> tuple[ScoreRow, ...]:
     chance = scores.get("chance") or {}
     rows = []
     for direction, name in {**DIRECTIONS, "chance": "Chance"}.items():
-        if not (found := scores.get(direction)):
-            continue
-        cells = []
-        for key in keys:
-            value = number_of(found, key)
-            shown = count(value) if key == "median_rank" else percent(value)
-            ratio = "" if direction == "chance" or key == "median_rank" else times(value, number_of(chance, key))
-            cells.append((shown, ratio if ratio != "–" else ""))
-        rows.append(ScoreRow(name, tuple(cells)))
+        if found := scores.get(direction):
+            cells = tuple(_cell(found, key, {} if direction == "chance" else chance) for key in keys)
+            rows.append(ScoreRow(name, cells))
     return tuple(rows)
 
 
+def _cell(found: Mapping[str, Any], key: str, chance: Mapping[str, Any]) -> tuple[str, str, str]:
+    value, low, high = (number_of(found, name) for name in (key, f"{key}_low", f"{key}_high"))
+    if key == "median_rank":
+        return count(value), "", ""
+    ratio = times(value, number_of(chance, key))
+    interval = "" if low is None or high is None else f"{percent(low).removesuffix(' %')}–{percent(high)}"
+    return percent(value), interval, ratio if ratio != NONE else ""
+
+
 def _example(one: Mapping[str, Any], pictures: Pictures) -> Example:
-    found = [
-        Found(
-            str(item.get("text") or ""), pictures.embedded(item.get("figure")), plain(number_of(item, "score")),
-            bool(item.get("is_hit")),
-        )
+    found = tuple(
+        Found(str(item.get("text") or ""), plain(number_of(item, "score")), bool(item.get("is_hit")))
         for item in one.get("found") or ()
-    ]  # fmt: skip
-    return Example(
-        str(one.get("query") or "image"), pictures.embedded(one.get("figure")), str(one.get("text") or ""), tuple(found)
     )
+    rank = number_of(one, "rank")
+    return Example(
+        str(one.get("query") or "image"), pictures.embedded(one.get("figure")), str(one.get("text") or ""),
+        "" if rank is None else count(rank), found,
+    )  # fmt: skip

@@ -75,6 +75,7 @@ CASES = {
     "no tasks": {"details": {}},
     "no figures": {"details": made.everything(), "figures": False},
     "one cell": {"details": {"regenerate": made.regenerate(("mixed",), ("50",))}},
+    "no mean": {"details": {"classify": made.apart()}},
     "no examples": {"details": {"retrieve": made.retrieve((), False)}, "words": ("objective.itc_weight=0",)},
 }
 
@@ -142,7 +143,7 @@ def test_headline_numbers_are_those_of_the_results(pages, name):
     cells = [row for row in rows if row[0].endswith("squares") and len(row) == 10][:12]
     assert len(cells) == 12
     for row in cells:
-        masks, ratio = row[0].removesuffix(" squares").replace(" × ", "x"), row[1].removesuffix(" %")
+        masks, ratio = row[0].removesuffix(" squares").replace(" × ", "x"), row[1].split()[-2]
         head = f"regenerate/{masks}/{ratio}/psnr"
         expected = [head, f"{head}_telea", f"{head}_biharmonic", f"{head}_mean"]
         assert row[2:6] == [f"{metrics[metric]:.2f}" for metric in expected]
@@ -171,7 +172,8 @@ def test_what_is_said_in_short_follows_the_intervals(pages, tmp_path):
     assert told["Regeneration over Telea: ahead in 8 of 12 cells; not at 15 % of mixed, 1 × 1, 2 × 2, 4 × 4"] == "mixed"
     worse = said({"regenerate": made.regenerate(better=-9.0), "retrieve": made.retrieve()})
     assert worse["Regeneration over Telea: ahead in 0 of 12 cells"] == "behind"
-    assert worse["Image to report: 14.2 % found among the first five, chance 0.54 %"] == "above"
+    assert worse["Image to report over chance: 14.2 % found among the first five, 0.54 % by chance"] == "ahead"
+    assert worse["Report to image over chance: 13.1 % found among the first five, 0.54 % by chance"] == "no interval"
     unknown = made.regenerate()
     for by_ratio in unknown["cells"].values():
         for cell in by_ratio.values():
@@ -179,6 +181,25 @@ def test_what_is_said_in_short_follows_the_intervals(pages, tmp_path):
     assert said({"regenerate": unknown}) == {
         "Regeneration over Telea: ahead in 0 of 12 cells": "open",
     }, "a difference without an interval counts for nothing"
+
+
+def test_where_one_data_set_has_two_splits_each_source_has_tables_of_its_own(pages):
+    _, html = pages["no mean"]
+    text = Parsed(html).text
+    assert "Mean AUROC 0." not in text and "one data set under different splits" in text
+    assert f"Not run: zero-shot {made.GONE}" in text
+    rows = table_rows(html)
+    assert sum(row[0] == "Linear probe" and len(row) == 9 for row in rows) == 2
+    details = CASES["no mean"]["details"]["classify"]
+    of_sources = details["methods"]["linear"]["shares"]["100"]["institutions"]
+    told = [row[1].split()[0] for row in rows if row[0] == "Mass" and len(row) == 7]
+    assert told == [f"{one['classes']['Mass']['auroc']:.3f}" for one in of_sources.values()] and len(told) == 2
+
+
+def test_a_probe_that_could_not_run_gives_its_reason(tmp_path):
+    details = made.grounding() | {"words": {"skipped": "too few patients"}}
+    page = Parsed(html_of(made.make_evaluated_run(tmp_path / "r", {"grounding": details})))
+    assert "not run Grounding, words : too few patients" in page.text and "Hidden regions: PSNR in dB" in page.text
 
 
 def test_hostile_words_are_escaped(tmp_path):
