@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from cxrpt.eval.page.charts import scale_bar
 from cxrpt.eval.page.classification import bad_words
-from cxrpt.eval.page.numbers import NONE, count, number_of, percent, plain, value_of
+from cxrpt.eval.page.numbers import NONE, count, number_of, percent, percents, plain, value_of
 from cxrpt.eval.page.verdict import Difference, difference
 
 
@@ -110,9 +110,8 @@ def _about(details: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _source_row(source: str, one: Mapping[str, Any]) -> SourceRow:
     value, low, high = (number_of(one, "accuracy", key) for key in ("value", "low", "high"))
-    interval = "" if low is None or high is None else f"{percent(low).removesuffix(' %')}–{percent(high)}"
     return SourceRow(
-        source, count(number_of(one, "places")), percent(value), interval, percent(number_of(one, "unigram")),
+        source, count(number_of(one, "places")), percent(value), percents(low, high), percent(number_of(one, "unigram")),
         _points(one.get("gain_over_unigram")),
     )  # fmt: skip
 

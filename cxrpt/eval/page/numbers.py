@@ -31,7 +31,10 @@ def plain(value: float | None, digits: int = 3) -> str:
 
 def signed(value: float | None, digits: int = 3) -> str:
     """+0.031, with a true minus sign."""
-    return NONE if value is None else f"{_whole(value, digits):+.{digits}f}".replace("-", "−")
+    if value is None:
+        return NONE
+    shown = _whole(value, digits)
+    return f"{shown:{'+' if shown else ''}.{digits}f}".replace("-", "−")
 
 
 def percent(value: float | None) -> str:
@@ -39,6 +42,11 @@ def percent(value: float | None) -> str:
     if value is None:
         return NONE
     return f"{100 * value:.2f} %" if 0 < value < 0.00995 else f"{100 * value:.1f} %"
+
+
+def percents(low: float | None, high: float | None) -> str:
+    """An interval of shares, 12.0–16.5 %; empty where an end is missing."""
+    return "" if low is None or high is None else f"{percent(low).removesuffix(' %')}–{percent(high)}"
 
 
 def count(value: float | None) -> str:

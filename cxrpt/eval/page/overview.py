@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from cxrpt.eval.page.charts import scale_bar
 from cxrpt.eval.page.classification import headline_of, headline_scores, score_of, share_words, title_of
-from cxrpt.eval.page.numbers import count, number_of, percent, plain, times, value_of
+from cxrpt.eval.page.numbers import count, number_of, percent, percents, plain, times, value_of
 from cxrpt.eval.page.regeneration import METHODS as FILLERS
 from cxrpt.eval.page.regeneration import RIVALS, few_biharmonic, mask_words, ratio_words
 from cxrpt.eval.page.retrieval import DIRECTIONS
@@ -82,7 +82,6 @@ def _retrieve_tile(details: Mapping[str, Any], direction: str, name: str) -> Til
     value, chance = (number_of(details, "scores", one, "r5") for one in (direction, "chance"))
     low, high = (number_of(details, "scores", direction, f"r5_{end}") for end in ("low", "high"))
     assert value is not None
-    interval = "" if low is None or high is None else f"{percent(low)}–{percent(high)}"
     beside = [("Chance", chance)] if chance is not None else []
     ratio = times(value, chance)
     shown = tuple((one, f"{percent(number)}{f', {ratio}' if ratio != '–' else ''}") for one, number in beside)
@@ -92,7 +91,7 @@ def _retrieve_tile(details: Mapping[str, Any], direction: str, name: str) -> Til
         shown += (("Median rank", count(rank)),)
     limits = (0.0, max(0.2, 1.15 * value))
     return Tile(
-        f"R@5, {name.lower()}", percent(value), interval, _bar(value, beside, limits, low, high, percent(value)), shown,
+        f"R@5, {name.lower()}", percent(value), percents(low, high), _bar(value, beside, limits, low, high, percent(value)), shown,
         f"pool of {count(number_of(details, 'pool'))} pairs", "retrieve",
     )  # fmt: skip
 
@@ -104,13 +103,14 @@ def _regenerate_tile(cells: Mapping[str, Any]) -> Tile:
     assert value is not None
     beside = [(FILLERS[name][0], number_of(scores, name, "psnr")) for name in ("telea", "biharmonic", "mean")]
     few = few_biharmonic(cells[masks][ratio])
+    told = f"; biharmonic on {few} images only" if few else ""
     known = [(name, number) for name, number in beside if number is not None]
     numbers = [value, *(number for _, number in known)]
     limits = (min(numbers) - 1, max(numbers) + 1)
     return Tile(
         "PSNR of hidden pixels", f"{plain(value, 2)} dB", "", _bar(value, known, limits, None, None, f"{plain(value, 2)} dB"),
         tuple((name, f"{plain(number, 2)} dB") for name, number in known),
-        f"{ratio_words(ratio)} hidden, {mask_words(masks)}{f'; biharmonic on {few} images only' if few else ''}", "regenerate",
+        f"{ratio_words(ratio)} hidden, {mask_words(masks)}{told}", "regenerate",
     )  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def statements(details: Mapping[str, Any]) -> list[Statement]:
         made += _statement(difference(gain, "value", 1), f"Masked {kind} words: own image over another’s, points")
     for kind, one in (value_of(grounding, "regions") or {}).items():
         gain = value_of(one, "gain_over_wrong")
-        made += _statement(difference(gain, "value", 2), f"Regions, {kind}: own report over another’s, dB")
+        made += _statement(difference(gain, "value", 2), f"Regions, {kind.replace('_', ' ')}: own report over another’s, dB")
     return made
 
 
@@ -212,12 +212,15 @@ def _regenerate_statements(cells: Mapping[str, Any]) -> list[Statement]:
         rest: dict[str, list[str]] = {}
         for masks, ratio in (cell for cell in found if cell not in ahead):
             rest.setdefault(f"{float(ratio):g} %", []).append(mask_words(masks).removesuffix(" squares"))
-        level = AHEAD if not rest else BEHIND if len(behind) == len(found) else "mixed" if ahead or behind else OPEN
-        words = f"Regeneration over {name}: ahead in {len(ahead)} of {len(found)} cells"
+        level = AHEAD if not rest else "mixed" if ahead else BEHIND if behind else OPEN
+        words = f"Regeneration over {name}: ahead in {len(ahead)} and behind in {len(behind)} of {len(found)} cells"
         if rest and ahead:
-            words += "; not at " + ", nor at ".join(f"{ratio} of {', '.join(masks)}" for ratio, masks in rest.items())
-        head = found.get(_headline_cell(cells))
-        made.append(Statement(level, words, f"{head.value} dB" if head else "", head.interval if head else ""))
+            words += "; not ahead at " + ", nor at ".join(f"{ratio} of {', '.join(masks)}" for ratio, masks in rest.items())
+        masks, ratio = _headline_cell(cells)
+        if (head := found.get((masks, ratio))) is not None:
+            made.append(Statement(level, f"{words}. At {ratio_words(ratio)} of {masks}:", f"{head.value} dB", head.interval))
+        else:
+            made.append(Statement(level, words, "", ""))
     return made
 
 

@@ -54,6 +54,8 @@ class Regeneration:
     methods: tuple[str, ...]
     rows: tuple[CellRow, ...]
     charts: tuple[tuple[str, Markup], ...]
+    is_partial: bool
+    """Whether biharmonic inpainting was scored on some of the pictures only."""
     legend: tuple[tuple[Markup, str], ...]
     scales: tuple[tuple[str, str, str, tuple[str, ...]], ...]
     """Masks, ratio, scale, and the PSNR of each method."""
@@ -75,6 +77,7 @@ def regeneration(details: Mapping[str, Any], pictures: Pictures) -> Regeneration
         methods=tuple(METHODS[name][0] for name in methods),
         rows=tuple(rows),
         charts=tuple(_charts(cells, methods)),
+        is_partial=any(row.inpainted for row in rows),
         legend=tuple((swatch(*METHODS[name][1:]), METHODS[name][0]) for name in methods),
         scales=tuple(_scales(cells, methods)),
         left_out=tuple((mask_words(kind), str(why)) for kind, why in (details.get("left_out") or {}).items()),

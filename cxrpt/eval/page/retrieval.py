@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from cxrpt.eval.page.classification import bad_words
-from cxrpt.eval.page.numbers import NONE, count, number_of, percent, plain, times, value_of
+from cxrpt.eval.page.numbers import NONE, count, number_of, percent, percents, plain, times, value_of
 from cxrpt.eval.page.pictures import Pictures
 
 DIRECTIONS = {"image_to_text": "Image to report", "text_to_image": "Report to image"}
@@ -109,8 +109,7 @@ def _cell(found: Mapping[str, Any], key: str, chance: Mapping[str, Any]) -> tupl
     if key == "median_rank":
         return count(value), "", ""
     ratio = times(value, number_of(chance, key))
-    interval = "" if low is None or high is None else f"{percent(low).removesuffix(' %')}–{percent(high)}"
-    return percent(value), interval, ratio if ratio != NONE else ""
+    return percent(value), percents(low, high), ratio if ratio != NONE else ""
 
 
 def _example(one: Mapping[str, Any], pictures: Pictures) -> Example:

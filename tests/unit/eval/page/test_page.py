@@ -169,9 +169,10 @@ def test_what_is_said_in_short_follows_the_intervals(pages, tmp_path):
     assert told["Fine-tuned over trained from scratch, AUROC at 1 % of labels"] == "open"
     assert told["Masked finding words: own image over another’s, points"] == "ahead"
     assert told["Masked side words: own image over another’s, points"] == "open"
-    assert told["Regeneration over Telea: ahead in 8 of 12 cells; not at 15 % of mixed, 1 × 1, 2 × 2, 4 × 4"] == "mixed"
+    cells = "ahead in 8 and behind in 0 of 12 cells; not ahead at 15 % of mixed, 1 × 1, 2 × 2, 4 × 4. At 75 % of mixed:"
+    assert told[f"Regeneration over Telea: {cells}"] == "mixed"
     worse = said({"regenerate": made.regenerate(better=-9.0), "retrieve": made.retrieve()})
-    assert worse["Regeneration over Telea: ahead in 0 of 12 cells"] == "behind"
+    assert worse["Regeneration over Telea: ahead in 0 and behind in 12 of 12 cells. At 75 % of mixed:"] == "behind"
     assert worse["Image to report over chance: 14.2 % found among the first five, 0.54 % by chance"] == "ahead"
     assert worse["Report to image over chance: 13.1 % found among the first five, 0.54 % by chance"] == "no interval"
     unknown = made.regenerate()
@@ -179,7 +180,7 @@ def test_what_is_said_in_short_follows_the_intervals(pages, tmp_path):
         for cell in by_ratio.values():
             cell["gain_db"] = {"telea": {"mean": 1.0, "low": None, "high": None}}
     assert said({"regenerate": unknown}) == {
-        "Regeneration over Telea: ahead in 0 of 12 cells": "open",
+        "Regeneration over Telea: ahead in 0 and behind in 0 of 12 cells. At 75 % of mixed:": "open",
     }, "a difference without an interval counts for nothing"
 
 
