@@ -90,8 +90,9 @@ def _retrieve_tile(details: Mapping[str, Any], direction: str, name: str) -> Til
     if (rank := number_of(details, "scores", direction, "median_rank")) is not None:
         shown += (("Median rank", count(rank)),)
     limits = (0.0, max(0.2, 1.15 * value))
+    bar = _bar(value, beside, limits, low, high, percent(value))
     return Tile(
-        f"R@5, {name.lower()}", percent(value), percents(low, high), _bar(value, beside, limits, low, high, percent(value)), shown,
+        f"R@5, {name.lower()}", percent(value), percents(low, high), bar, shown,
         f"pool of {count(number_of(details, 'pool'))} pairs", "retrieve",
     )  # fmt: skip
 
