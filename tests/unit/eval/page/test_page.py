@@ -129,6 +129,8 @@ def test_headline_numbers_are_those_of_the_results(pages, name):
         f"Mean AUROC {metrics['classify/auroc']:.3f} {metrics['classify/auroc_low']:.3f}–{metrics['classify/auroc_high']:.3f}"
     )
     assert tile in text
+    low, high = (f"{metrics[f'classify/auroc_{end}']:.3f}" for end in ("low", "high"))
+    assert f"Linear probe, 100 %: {metrics['classify/auroc']:.3f} [{low}, {high}]" in text, "the mark of the chart"
     rows = table_rows(html)
     for class_name, one in fields["details"]["classify"]["methods"]["linear"]["shares"]["100"]["classes"].items():
         row = next(row for row in rows if row[0] == class_name and len(row) == 7)
