@@ -94,6 +94,8 @@ class Scope:
     methods: tuple[MethodRow, ...]
     charts: tuple[tuple[str, Markup], ...]
     gains: tuple[GainRow, ...]
+    gain_shares: tuple[str, ...]
+    """Those at which there is a gain."""
     classes: tuple[ClassRow, ...]
     rocs: tuple[tuple[str, Markup, str], ...]
     unfitted: tuple[tuple[str, str], ...]
@@ -153,11 +155,13 @@ def _of_institution(methods: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 def _scope(name: str, methods: Mapping[str, Any], shares: list[str], method: str, share: str) -> Scope:
     classes = value_of(methods, method, "shares", share, "classes") or {}
+    compared = [at for at in shares if any(value_of(one["shares"], at, "gain") for one in methods.values())]
     return Scope(
         name=name,
         methods=tuple(_method_row(one, methods[one], shares) for one in methods),
         charts=tuple(_charts(methods, shares)),
-        gains=tuple(_gains(methods, shares)),
+        gains=tuple(_gains(methods, compared)),
+        gain_shares=tuple(map(share_words, compared)),
         classes=tuple(_class_row(one, found) for one, found in classes.items()),
         rocs=tuple(_rocs(classes)),
         unfitted=tuple(_unfitted(methods, shares)),
