@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cxrpt.errors import InputError
+from cxrpt.eval.page.page import find_results, page_path, write_page
 from cxrpt.eval.report import summary_table
 from launch.summary import wide_console
 
@@ -15,13 +17,23 @@ def evaluate(
     step: Annotated[int | None, typer.Option(help="Committed step; the newest without it.")] = None,
     split: Annotated[str | None, typer.Option(help="val or test, instead of the run's eval.split.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Evaluate again where there are results.")] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Only write the page of an evaluated step anew: later steps extend its curves.")
+    ] = False,
 ) -> None:
-    """Classify, retrieve, regenerate and probe grounding with one checkpoint; every score stands beside its baseline.
+    """Classify, retrieve, regenerate and probe grounding with one checkpoint; scores stand beside baselines, here and on a page.
 
     Example: cxrpt evaluate runs/demo --step 400
     """
+    if page and force:
+        raise InputError("--page and --force do not go together: --page evaluates nothing")
+    if page:
+        typer.echo(f"page: {write_page(run, find_results(run, step, split))}")
+        return
     from cxrpt.eval.worker import evaluate_step
 
     results = evaluate_step(run, step, split=split, force=force)
     wide_console().print(summary_table(json.loads(results.read_text())))
     typer.echo(f"results: {results}")
+    if page_path(results).exists():
+        typer.echo(f"page:    {page_path(results)}")

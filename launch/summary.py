@@ -29,6 +29,7 @@ def print_summary(out: Path, run: Path, institutions: tuple[str, ...], console: 
         "run": run,
         "metrics": out / "metrics.csv",
         "plots": out / "metrics.png",
+        "page": results.parent / "report.html",
         "figures": results.parent / "figures",
         "MLflow": f"sqlite:///{run.parent}/mlflow.db",
     }

@@ -3,7 +3,9 @@
 RUN_DIR/evals/step-00001000/
     claim           who is at it
     figures/        pictures
-    results.json    {"step": 1000, "metrics": {"classify/auroc": 0.81, ...}, "details": {...}, "seconds": 21.4}
+    results.json    {"step": 1000, "metrics": {"classify/auroc": 0.81, ...}, "details": {...}, "seconds": 21.4,
+                     "model": {"parameters": ..., "width": ...}, "trained_on": [{"source": "north", "pairs": ..., "seen": ...}]}
+    report.html     the same to look at (cxrpt.eval.page)
 """
 
 import json
@@ -28,9 +30,11 @@ from cxrpt.errors import InputError
 from cxrpt.eval.claim import claimed
 from cxrpt.eval.classify import classify
 from cxrpt.eval.grounding import grounding
+from cxrpt.eval.page.page import page_path, write_page
 from cxrpt.eval.regenerate import regenerate
 from cxrpt.eval.retrieve import retrieve
 from cxrpt.eval.samples import CannotRunError, SplitFolder, open_split, require_split
+from cxrpt.eval.subject import model_facts, training_facts
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +49,8 @@ def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, 
         force: evaluate again where there are results.
 
     Returns:
-        The results file, which is `results.json` for the run's own split and `results-<split>.json` for another.
+        The results file, which is `results.json` for the run's own split and `results-<split>.json` for another. Its page lies
+        beside it (`page_path`).
 
     Raises:
         InputError: no run directory, no such step, no such split, or another process is evaluating the step.
@@ -61,6 +66,8 @@ def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, 
     suffix = "" if split == own_split else f"-{split}"
     results = folder / f"results{suffix}.json"
     if results.exists() and not force:
+        if not page_path(results).exists():
+            _show(run_dir, results)
         return results
     with claimed(folder):
         # Retention withdraws COMMITTED and then looks for claims: one of the two sees the other.
@@ -71,10 +78,21 @@ def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, 
         began = time.monotonic()
         with threads(config.eval.threads):
             exported = load_exported(step_folder(run_dir, step))
+            about: dict[str, Any] = {"model": model_facts(exported)}
+            about["trained_on"] = training_facts(run_dir, step_folder(run_dir, step), step, config.data.lanes)
             metrics, details = run_tasks(config, exported, split, folder / f"figures{suffix}")
         fields = {"step": step, "metrics": metrics, "details": details, "seconds": round(time.monotonic() - began, 3)}
-        _write_once(results, fields)
+        _write_once(results, fields | about)
+        _show(run_dir, results)
     return results
+
+
+def _show(run_dir: Path, results: Path) -> None:
+    """Write the page; the scores are worth having without it."""
+    try:
+        write_page(run_dir, results)
+    except InputError as error:
+        log.warning("%s; then `cxrpt evaluate %s --page` writes it", error, run_dir)
 
 
 def run_tasks(config: RunConfig, exported: Exported, split: str, figures: Path) -> tuple[dict[str, float], dict[str, Any]]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
+from cxrpt.page.svg import NUM_COLOURS, compact, line, rect, round_step, short, svg, text
+
 WIDTH = 420
-NUM_COLOURS = 8
-"""The last is a grey, for what is unknown or the rest."""
 MAX_BINS = 24
 _LEFT, _RIGHT, _TOP = 44, 10, 8
 
@@ -48,7 +48,7 @@ def choose_bins(values: np.ndarray, whole: bool = True, low: float | None = None
     """At most MAX_BINS bins of a round width that hold all but the outermost half percent of values (n,), n > 0."""
     start, end = (float(np.quantile(values, share)) for share in (0.005, 0.995))
     start = start if low is None else low
-    step = _round_step(max(end - start, 1e-9) / (MAX_BINS - 2))
+    step = round_step(max(end - start, 1e-9) / (MAX_BINS - 2))
     step = max(step, 1) if whole else step
     first = math.floor(start / step + 1e-9) * step
     num = max(1, math.floor((end - first) / step + 1e-9) + 1)
@@ -72,17 +72,17 @@ def histogram(series: Mapping[str, np.ndarray], bins: Bins, unit: str) -> Markup
             if counts[place]:
                 tall = inner_h * float(counts[place]) / top
                 y -= tall
-                rects.append(_rect(_LEFT + place * column + 0.5, y, max(column - 1, 0.5), tall, number))
+                rects.append(rect(_LEFT + place * column + 0.5, y, max(column - 1, 0.5), tall, number))
         if rects:
             parts.append(f"<g><title>{escape(bins.name(place))}: {escape(told)}</title>{''.join(rects)}</g>")
     for place in range(0, bins.num, max(1, math.ceil(bins.num / 8))):
         label = f"{bins.low + place * bins.step:g}"
         middle = place + (0.5 if bins.step == 1 else 0)
         label = ("<" if place == 0 and bins.opens_low else "") + label
-        parts.append(_text(_LEFT + middle * column, height - bottom + 15, label, "middle"))
+        parts.append(text(_LEFT + middle * column, height - bottom + 15, label, "middle"))
     more = f", last column and more: {bins.low + (bins.num - 1) * bins.step:g}+" if bins.opens_high else ""
-    parts.append(_text(_LEFT + inner_w / 2, height - 4, unit + more, "middle", "unit"))
-    return _svg(height, parts, f"histogram of {unit}")
+    parts.append(text(_LEFT + inner_w / 2, height - 4, unit + more, "middle", "unit"))
+    return svg(WIDTH, height, parts, f"histogram of {unit}")
 
 
 def bars(rows: Sequence[tuple[str, Sequence[int]]], out_of: int | None = None) -> Markup:
@@ -92,15 +92,15 @@ def bars(rows: Sequence[tuple[str, Sequence[int]]], out_of: int | None = None) -
     parts = []
     for number, (word, counts) in enumerate(rows):
         y, x = number * step + 4, float(left)
-        parts.append(_text(left - 8, y + 11, _short(word, 20), "end", "name"))
+        parts.append(text(left - 8, y + 11, short(word, 20), "end", "name"))
         for colour, count in enumerate(counts):
             if count:
                 wide = (WIDTH - left - right) * count / longest
-                parts.append(_rect(x, y, wide, 14, colour))
+                parts.append(rect(x, y, wide, 14, colour))
                 x += wide
         share = f" · {sum(counts) / out_of:.1%}" if out_of else ""
-        parts.append(_text(x + 6, y + 11, f"{sum(counts):,}{share}", "start"))
-    return _svg(len(rows) * step + 8, parts, "bars")
+        parts.append(text(x + 6, y + 11, f"{sum(counts):,}{share}", "start"))
+    return svg(WIDTH, len(rows) * step + 8, parts, "bars")
 
 
 def shares(rows: Sequence[tuple[str, Sequence[tuple[str, int]]]]) -> Markup:
@@ -109,19 +109,19 @@ def shares(rows: Sequence[tuple[str, Sequence[tuple[str, int]]]]) -> Markup:
     parts = []
     for number, (name, counts) in enumerate(rows):
         y, x, total = number * step + 4, float(left), sum(count for _, count in counts)
-        parts.append(_text(left - 8, y + 13, _short(name, 14), "end", "name"))
+        parts.append(text(left - 8, y + 13, short(name, 14), "end", "name"))
         for place, (part, count) in enumerate(counts):
             if not count:
                 continue
             colour = colour_of(part, place)
             wide = (WIDTH - left - _RIGHT) * count / total
             title = f"<title>{escape(name)}, {escape(part)}: {count:,} ({count / total:.1%})</title>"
-            parts.append(f"<g>{title}{_rect(x, y, max(wide - 1, 0.5), 18, colour)}")
+            parts.append(f"<g>{title}{rect(x, y, max(wide - 1, 0.5), 18, colour)}")
             if wide > 34:
-                parts.append(_text(x + wide / 2, y + 13, f"{count / total:.0%}", "middle", "inside"))
+                parts.append(text(x + wide / 2, y + 13, f"{count / total:.0%}", "middle", "inside"))
             parts.append("</g>")
             x += wide
-    return _svg(len(rows) * step + 8, parts, "shares")
+    return svg(WIDTH, len(rows) * step + 8, parts, "shares")
 
 
 def ranges(rows: Sequence[tuple[str, int, Sequence[np.ndarray]]], high: float, unit: str) -> Markup:
@@ -133,19 +133,19 @@ def ranges(rows: Sequence[tuple[str, int, Sequence[np.ndarray]]], high: float, u
     for tick in np.linspace(0, high, 5):
         x = left + inner_w * tick / high
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 32}"/>')
-        parts.append(_text(x, height - 18, f"{tick:.0f}", "middle"))
+        parts.append(text(x, height - 18, f"{tick:.0f}", "middle"))
     for number, (name, colour, sets) in enumerate(rows):
-        parts.append(_text(left - 8, number * step + 22, _short(name, 14), "end", "name"))
+        parts.append(text(left - 8, number * step + 22, short(name, 14), "end", "name"))
         for place, values in enumerate(sets):
             y = number * step + 8 + place * 9
             low, quarter, middle, three, top = (
                 left + inner_w * float(value) / high for value in np.percentile(values, (5, 25, 50, 75, 95))
             )
-            parts.append(_rect(low, y + 2.5, max(top - low, 1), 1, colour))
-            parts.append(_rect(quarter, y, max(three - quarter, 1), 6, colour))
+            parts.append(rect(low, y + 2.5, max(top - low, 1), 1, colour))
+            parts.append(rect(quarter, y, max(three - quarter, 1), 6, colour))
             parts.append(f'<rect class="notch" x="{middle - 1:.1f}" y="{y - 1:.1f}" width="2" height="8"/>')
-    parts.append(_text(left + inner_w / 2, height - 3, unit, "middle", "unit"))
-    return _svg(height, parts, unit)
+    parts.append(text(left + inner_w / 2, height - 3, unit, "middle", "unit"))
+    return svg(WIDTH, height, parts, unit)
 
 
 def colour_of(part: str, place: int) -> int:
@@ -153,46 +153,11 @@ def colour_of(part: str, place: int) -> int:
     return NUM_COLOURS - 1 if part.lower() == "unknown" else place
 
 
-def _round_step(least: float) -> float:
-    """The smallest of 1, 2, 5, 10, ... times a power of ten that is not below `least`."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * 0.999)
-
-
 def _axis(largest: float) -> tuple[float, list[float]]:
-    step = max(1.0, _round_step(max(largest, 1) / 4))
+    step = max(1.0, round_step(max(largest, 1) / 4))
     top = math.ceil(max(largest, 1) / step) * step
     return top, [number * step for number in range(round(top / step) + 1)]
 
 
-def compact(number: float) -> str:
-    """A count in few characters: 950, 1.2k, 3.4M."""
-    for limit, factor, letter in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
-        if abs(number) >= limit:
-            return f"{number / factor:.3g}{letter}"
-    return f"{number:,.0f}"
-
-
-def _svg(height: float, parts: Sequence[str], label: str) -> Markup:
-    # Every word from outside went through escape() on its way into the parts.
-    body = "".join(parts)
-    return Markup(f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>')
-
-
-def _rect(x: float, y: float, width: float, height: float, colour: int) -> str:
-    return (
-        f'<rect class="c{colour % NUM_COLOURS}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{max(height, 0.5):.1f}"/>'
-    )
-
-
-def _text(x: float, y: float, words: str, anchor: str, css: str = "tick") -> str:
-    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
-
-
 def _grid(tick: float, y: float) -> str:
-    line = f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-    return line + _text(_LEFT - 6, y + 4, compact(tick), "end")
-
-
-def _short(word: str, most: int) -> str:
-    return word if len(word) <= most else word[: most - 1] + "…"
+    return line(_LEFT, y, WIDTH - _RIGHT, y) + text(_LEFT - 6, y + 4, compact(tick), "end")

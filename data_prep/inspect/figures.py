@@ -8,7 +8,8 @@ import numpy as np
 from markupsafe import Markup
 
 from cxrpt.data.sample import VIEWS, Kind
-from data_prep.inspect.charts import NUM_COLOURS, Bins, bars, choose_bins, histogram, ranges, shares
+from cxrpt.page.svg import NUM_COLOURS
+from data_prep.inspect.charts import Bins, bars, choose_bins, histogram, ranges, shares
 from data_prep.inspect.opened import PERCENTILES, OpenedSplit
 
 SECTIONS_SHOWN = 14

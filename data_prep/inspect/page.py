@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from rich.console import Console
 from rich.progress import Progress
 
 from cxrpt import __version__
+from cxrpt.page.environment import page_environment
+from cxrpt.page.svg import NUM_COLOURS
 from data_prep.inspect.builds import OUTCOMES, BuildFacts, read_build
 from data_prep.inspect.cards import Card, choose_cards, make_card, marked_text
 from data_prep.inspect.census import Census, SplitCensus, take_census
-from data_prep.inspect.charts import NUM_COLOURS, colour_of
+from data_prep.inspect.charts import colour_of
 from data_prep.inspect.figures import by_institution, figures, sample_words
 from data_prep.inspect.findings import findings
 from data_prep.inspect.near import PLACES, WHOSE, NearFacts, near_pictures
@@ -134,14 +136,7 @@ def _context(facts: Facts) -> dict[str, Any]:
 
 
 def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("data_prep.inspect"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {"number": lambda value: f"{value:,}", "size": _size_words, "share": _share}
+    made = page_environment("data_prep.inspect")
     made.filters["colour"] = lambda place, name: f"c{colour_of(name, place) % NUM_COLOURS}"
     return made
 
@@ -246,18 +241,3 @@ def _labels(opened: Sequence[OpenedSplit]) -> list[tuple[str, list[OpenedSplit],
         if rows:
             tables.append((name, splits, rows))
     return tables
-
-
-def _share(part: int, whole: int) -> str:
-    if not whole:
-        return "–"
-    share = part / whole
-    return f"{share:.1%}" if 0.001 <= share <= 0.999 or share in (0.0, 1.0) else f"{share:.3%}"
-
-
-def _size_words(num_bytes: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:,.3g} TB"

@@ -65,6 +65,7 @@ def test_import_rules(path):
             "cxrpt.data.shards",
             "cxrpt.data.text",
             "cxrpt.errors",
+            "cxrpt.page",
             "cxrpt.__version__",
         )
         bad = sorted(n for n in names if within(n, "cxrpt") and not within(n, *allowed))
@@ -72,6 +73,9 @@ def test_import_rules(path):
     if within(module, "launch"):
         early = [n for n in imports(path, top_level_only=True) if within(n, "torch", "cxrpt.train", "cxrpt.eval.worker")]
         assert not early, f"{module} must import {early} inside the function that needs it"
+    if within(module, "cxrpt.page"):
+        bad = sorted(n for n in names if within(n, "cxrpt") and not within(n, "cxrpt.page"))
+        assert not bad, f"{module} must not import {bad}"
     if within(module, "cxrpt.data", "cxrpt.model"):
         refuse("torch.distributed", "deepspeed", "mlflow")
     if module in ("cxrpt.config", "cxrpt.config_keys"):

@@ -1,0 +1,222 @@
+"""From the results of an evaluated step to one page that stands alone.
+
+evals/step-*/results.json   scores of this step, and of the others for curves     ┐
+evals/step-N/figures/*.png  pictures                                              │
+journal.jsonl               training losses                                       ├─► evals/step-N/report.html
+config.yaml, code.txt       settings and versions                                 ┘
+
+The page is a function of these files: no date, no path, nothing from the network. Checkpoint and shards may be gone. What a
+results file lacks, as one of an older version does, is left out.
+"""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+
+from cxrpt import __version__
+from cxrpt.config import RunConfig, load_config
+from cxrpt.errors import InputError
+from cxrpt.eval.page.census import census
+from cxrpt.eval.page.classification import classification
+from cxrpt.eval.page.curves import score_curves, training_curves
+from cxrpt.eval.page.grounding import grounding, skipped_parts
+from cxrpt.eval.page.numbers import count, millions, number_of, value_of
+from cxrpt.eval.page.overview import statements, tiles
+from cxrpt.eval.page.pictures import Pictures
+from cxrpt.eval.page.regeneration import MEASURES, regeneration
+from cxrpt.eval.page.retrieval import retrieval
+from cxrpt.export.shared_config import shared_config
+from cxrpt.page.environment import page_environment
+from cxrpt.track.journal import read_journal
+
+TASKS = {
+    "classify": "Classification",
+    "retrieve": "Retrieval",
+    "regenerate": "Regeneration",
+    "grounding": "Grounding",
+}
+_OTHER_VERSION = "its results do not have the form that this version reads; evaluate the step again with --force"
+
+_UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+"""What HTML or UTF-8 cannot hold."""
+
+log = logging.getLogger(__name__)
+Part = TypeVar("Part")
+
+
+def page_path(results: Path) -> Path:
+    """Where the page of a results file lies: `report.html` beside `results.json`, `report-val.html` of `results-val.json`."""
+    return results.with_name(results.name.replace("results", "report", 1)).with_suffix(".html")
+
+
+def find_results(run_dir: Path, step: int | None, split: str | None) -> Path:
+    """The results file of an evaluated step.
+
+    Args:
+        run_dir: the run's directory.
+        step: an evaluated step; None takes the newest.
+        split: what was scored, if not the run's own `eval.split`.
+
+    Raises:
+        InputError: no run directory, or no such results.
+    """
+    config = _config(run_dir)
+    name = "results.json" if split in (None, config.eval.split) else f"results-{split}.json"
+    found = {_step_of(path): path for path in (run_dir / "evals").glob(f"step-*/{name}")}
+    if not found:
+        raise InputError(f"{run_dir} holds no evals/step-*/{name}: evaluate it first with `cxrpt evaluate {run_dir}`")
+    step = max(found) if step is None else step
+    if step not in found:
+        raise InputError(f"step {step} has no {name}: evaluated are {', '.join(map(str, sorted(found)))}")
+    return found[step]
+
+
+def write_page(run_dir: Path, results: Path) -> Path:
+    """Write the page of a results file beside it; one that is there is replaced.
+
+    Raises:
+        InputError: the results cannot be read, or the page cannot be written.
+    """
+    path = page_path(results)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_text(render_page(run_dir, results), encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written ({error.strerror}): free disk space, or mend its rights") from None
+    return path
+
+
+def render_page(run_dir: Path, results: Path) -> str:
+    """The page of a results file.
+
+    Raises:
+        InputError: no run directory, or results that cannot be read.
+    """
+    config, shown = _config(run_dir), _read_results(results)
+    if shown is None:
+        raise InputError(f"{results} does not parse: evaluate the step again with --force")
+    environment = page_environment("cxrpt.eval.page")
+    html = environment.get_template("page.html.j2").render(_context(run_dir, results, config, shown)) + "\n"
+    return _UNREADABLE.sub("\ufffd", html)
+
+
+def _context(run_dir: Path, results: Path, config: RunConfig, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """What the template is given."""
+    details: dict[str, Any] = {task: one for task, one in shown["details"].items() if isinstance(one, dict)}
+    skipped = {task: str(one["skipped"]) for task, one in details.items() if "skipped" in one}
+    done = {task: one for task, one in details.items() if task not in skipped}
+    pictures = Pictures(results.with_name(results.stem.replace("results", "figures", 1)))
+    parts = {
+        "classify": _part("classify", done, lambda one: classification(one)),
+        "retrieve": _part("retrieve", done, lambda one: retrieval(one, pictures)),
+        "regenerate": _part("regenerate", done, lambda one: regeneration(one, pictures)),
+        "grounding": _part("grounding", done, lambda one: grounding(one)),
+    }
+    not_run = [(TASKS.get(task, task), "not run", reason) for task, reason in skipped.items()]
+    not_run += [(TASKS.get(task, task), "not shown", _OTHER_VERSION) for task in done if parts.get(task) is None]
+    whole = {task: one for task, one in done.items() if parts.get(task) is not None}
+    skipped_probes = skipped_parts(whole.get("grounding", {}))
+    not_run += [(f"{TASKS['grounding']}, {name}", "not run", reason) for name, reason in skipped_probes]
+    journal = read_journal(run_dir / "journal.jsonl")
+    others = (path for path in (run_dir / "evals").glob(f"step-*/{results.name}") if path != results)
+    read = [shown, *(one for path in others if (one := _read_results(path)) is not None)]
+    evaluated = sorted(read, key=lambda one: one["step"])
+    return {
+        "version": __version__,
+        "run": config.name,
+        "step": shown["step"],
+        "facts": _facts(config, shown, details),
+        "results_name": results.name,
+        "tiles": _or(tiles, [], whole),
+        "statements": _or(statements, [], whole),
+        "not_run": not_run,
+        "tasks": TASKS,
+        "parts": parts,
+        "measures": MEASURES,
+        "training": _or(training_curves, [], journal, int(shown["step"])),
+        "scores": _or(score_curves, [], evaluated, int(shown["step"])),
+        "num_evaluated": len(evaluated),
+        "census": _or(census, None, shown.get("trained_on") or [], config.data.sources),
+        "settings": _settings(config),
+        "code": _code(run_dir),
+        "seconds": number_of(shown, "seconds"),
+    }
+
+
+def _part(task: str, done: Mapping[str, Any], build: Callable[[Any], Part]) -> Part | None:
+    return _or(build, None, done[task]) if task in done else None
+
+
+def _or(build: Callable[..., Any], otherwise: Any, *given: Any) -> Any:
+    """What `build` gives; `otherwise` where the results are not as it reads them."""
+    try:
+        return build(*given)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, AssertionError, ArithmeticError) as error:
+        log.debug("a part of the page is left out: %s: %s", type(error).__name__, error)
+        return otherwise
+
+
+def _facts(config: RunConfig, shown: Mapping[str, Any], details: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was evaluated, in few words."""
+    model, found = config.model, shown.get("model")
+    rows = []
+    if (parameters := number_of(found, "parameters")) is not None:
+        rows.append(("Model", f"{model.size}, {millions(parameters)} parameters"))
+    else:
+        rows.append(("Model", model.size))
+    width, depth, heads = (number_of(found, key) for key in ("width", "depth", "heads"))
+    if width and depth and heads:
+        rows.append(("Transformer", f"width {width:.0f}, {depth:.0f} blocks, {heads:.0f} heads"))
+    size, patch = config.data.image_size, config.model.patch_size
+    rows.append(("Pictures", f"{size} × {size} px, patches of {patch} px"))
+    splits = sorted({str(one["split"]) for one in details.values() if "split" in one})
+    rows.append(("Scored split", ", ".join(splits) or config.eval.split))
+    sources = [name for name, source in config.data.sources.items() if source.is_drawn]
+    rows.append(("Sources", ", ".join(sources)))
+    objective = config.objective
+    weights = (("MLM", objective.mlm_weight), ("MVM", objective.mvm_weight), ("ITC", objective.itc_weight))
+    rows.append(("Objectives", ", ".join(f"{name} × {weight:g}" for name, weight in weights if weight)))
+    rows.append(("Trained", f"{count(float(shown['step']))} of {config.train.steps:,} steps of {config.train.global_batch:,}"))
+    return rows
+
+
+def _settings(config: RunConfig) -> str:
+    """The configuration as yaml, without paths, addresses and what belongs to the machine."""
+    return OmegaConf.to_yaml(OmegaConf.create(shared_config(config) | {"eval": asdict(config.eval)}))
+
+
+def _code(run_dir: Path) -> list[tuple[str, str]]:
+    try:
+        lines = (run_dir / "code.txt").read_text().splitlines()
+    except OSError:
+        return []
+    return [(name, version) for name, _, version in (line.partition(" ") for line in lines) if version]
+
+
+def _read_results(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text())
+        sound = isinstance(found["step"], int) and isinstance(value_of(found, "details"), dict)
+        return found if sound else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _config(run_dir: Path) -> RunConfig:
+    if not (run_dir / "config.yaml").is_file():
+        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
+    return load_config(run_dir / "config.yaml")
+
+
+def _step_of(path: Path) -> int:
+    digits = path.parent.name.removeprefix("step-")
+    return int(digits) if digits.isdigit() else -1
