@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-GAIN = 4.0
-"""Differences are drawn this many times as large."""
+DIFFERENCE = 0.5
+"""The largest difference, of the range of pixels, that has a colour of its own."""
 
-_HIDDEN_GRAY = 0.5
+_HIDDEN_BLUE = (0.20, 0.26, 0.36)
+"""Not a gray that a picture could hold."""
 
 
 @dataclass(frozen=True)
@@ -25,24 +27,33 @@ class Regenerated:
 
 
 def draw_grid(pictures: list[Regenerated], title: str, path: Path) -> None:
-    """Write a PNG with a row a picture: original, masked, regenerated (alone, with the report), Telea, differences."""
+    """Write a PNG with a row a picture: input, masked, regenerated (alone, with its report), Telea, difference."""
     reports = any(one.with_report is not None for one in pictures)
-    columns = ["original", "masked", "regenerated", *(["with the report"] if reports else []), "Telea inpainting"]
-    columns += [f"regenerated - original, x {GAIN:g}"]
-    figure = Figure(figsize=(2.1 * len(columns), 2.1 * len(pictures) + 0.5), layout="constrained")
+    columns = ["input", "masked", "regenerated", *(["with its report"] if reports else []), "Telea", "regenerated - input"]
+    figure = Figure(
+        figsize=(1.75 * len(columns) + 0.7, 1.75 * len(pictures) + 0.6),
+        layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01),
+    )
     axes = figure.subplots(len(pictures), len(columns), squeeze=False)
     for row, one in zip(axes, pictures, strict=True):
-        shown = [one.truth, np.where(one.hidden, _HIDDEN_GRAY, one.truth), one.filled]
-        shown += [one.with_report] if reports else []  # type: ignore[list-item]
-        shown += [one.telea]
+        masked = np.where(one.hidden[..., None], _HIDDEN_BLUE, one.truth[..., None].repeat(3, 2))
+        shown = [one.truth, masked, one.filled, *([one.with_report] if reports else []), one.telea]
         for axis, picture in zip(row, shown, strict=False):
-            if picture is not None:
+            if picture is None:
+                axis.text(0.5, 0.5, "no report", ha="center", va="center", fontsize=8, color="gray", transform=axis.transAxes)
+                axis.set_box_aspect(1)
+            else:
                 axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        row[-1].imshow((one.filled - one.truth) * GAIN, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+        difference = row[-1].imshow(
+            one.filled - one.truth, cmap="RdBu_r", vmin=-DIFFERENCE, vmax=DIFFERENCE, interpolation="nearest"
+        )
         for axis in row:
             axis.set_axis_off()
     for axis, name in zip(axes[0], columns, strict=True):
         axis.set_title(name, fontsize=9)
+    bar = figure.colorbar(difference, ax=axes[:, -1], fraction=0.05, shrink=min(1.0, 3 / len(pictures)), extend="both")
+    bar.set_label("difference, of the range of pixels", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
     figure.suptitle(title, fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -101,7 +101,7 @@ def _run_task(
     if task == "classify":
         return classify(exported, folders, split, config.eval)
     if task == "retrieve":
-        return retrieve(exported, folders, split, config.eval)
+        return retrieve(exported, folders, split, config.eval, figures)
     assert task == "regenerate", "checked with the configuration"
     if config.objective.mvm_weight == 0:
         raise CannotRunError("the run did not learn to regenerate (objective.mvm_weight=0)")
