@@ -217,7 +217,7 @@ class EvalConfig:
     mask_kinds: list[str] = field(default_factory=lambda: ["mixed", "1x1", "2x2", "4x4"])
     """What is hidden: mixed squares as in training, or squares of one size, in patches."""
     max_biharmonic: int = 32
-    """Of those pictures, how many are inpainted biharmonically too; each mask takes a core up to 0.4 s at 128 px, 1.1 at 224."""
+    """Of those pictures, how many are inpainted biharmonically too; a mask takes a core up to 0.4 s at 128 px, 1.1 s at 224."""
     untrained_baseline: bool = True
     """Also probe the network with fresh weights; doubles the time that features take."""
     batch: int = 64
