@@ -12,7 +12,6 @@ from cxrpt.eval.samples import CannotRunError, SplitFolder, choose, read
 from cxrpt.eval.search import on_grid
 from cxrpt.eval.worker import evaluate_step
 
-
 CONTRAST = ("eval.tasks=[retrieve]", "objective.itc_weight=1", "objective.split_pairs=0.5")
 
 
