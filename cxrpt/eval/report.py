@@ -64,9 +64,9 @@ def _classify_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[R
 def _retrieve_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
     about = f"{details['distinct_texts']} distinct texts, {details['patients']} patients; {', '.join(details['sections'])}; "
     about += "same study or same text is a hit"
+    about += "" if details["vectors"] == "contrastive head" else "; no contrastive head"
     rows = [Row("retrieve", "pool", f"{details['pool']} pairs", "", about)]
     chance = details["scores"]["chance"]
-    without = "" if details["vectors"] == "contrastive head" else "; no contrastive head"
     for direction in ("image_to_text", "text_to_image"):
         words, found = direction.replace("_", " "), details["scores"][direction]
         for name, title, pool in (
@@ -75,8 +75,7 @@ def _retrieve_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[R
         ):
             if name in found:
                 score = f"{found[name]:.3f} [{_number(found[f'{name}_low'])}, {_number(found[f'{name}_high'])}]"
-                kinds = f", {details['finding_sets']} sets of findings" if name.startswith("p") else ""
-                remark = f"of {pool}{kinds}{without}"
+                remark = f"of {pool}" + (f", {details['finding_sets']} sets of findings" if name.startswith("p") else "")
                 rows.append(Row("retrieve", f"{words}, {title}", score, f"{chance[name]:.3f} chance", remark))
         rank = f"{found['median_rank']:g}"
         rows.append(
@@ -86,35 +85,25 @@ def _retrieve_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[R
 
 
 def _regenerate_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
-    rows = []
-    titles = {"telea": "Telea", "biharmonic": "biharmonic", "mean": "mean"}
+    about = f"{details['patients']} patients, {details['pairs']} pairs; PSNR and SSIM of hidden pixels"
+    about += f"; biharmonic and gain over it on {details['biharmonic_images']} pictures" if details["biharmonic_images"] else ""
+    rows = [Row("regenerate", "pictures", f"{details['images']}", "", about)]
     for kind, cells in details["cells"].items():
         for ratio, cell in cells.items():
-            model = cell["methods"]["model"]
-            shown = [
-                (title, cell["methods"][name], cell["gain_db"][name])
-                for name, title in titles.items()
-                if name in cell["gain_db"]
-            ]
-            baseline = ", ".join(f"{scores['psnr']:.2f} dB {title}" for title, scores, _ in shown)
-            ahead = ", ".join(
-                f"{gain['mean']:+.2f} [{_number(gain['low'], 2)}, {_number(gain['high'], 2)}] {title}"
-                for title, _, gain in shown
-                if title != "mean"
-            )
-            remark = f"SSIM {model['ssim']:.3f}, MAE {model['mae']:.4f}; ahead by {ahead}"
-            if cell["methods"].get("biharmonic", model)["images"] < model["images"]:
-                remark += f" (on {cell['methods']['biharmonic']['images']} of {model['images']} pictures)"
-            if "pairs" in cell:
-                gain = cell["pairs"]["gain_db"]
-                remark += f"; the report adds {gain['mean']:+.2f} on {gain['images']} pairs"
+            methods, gains = cell["methods"], {name: cell["gain_db"].get(name) for name in ("telea", "biharmonic")}
             share = "" if round(100 * cell["share"], 1) == float(ratio) else f" ({100 * cell['share']:.1f})"
-            rows.append(
-                Row("regenerate", f"PSNR, {kind}, {ratio}{share} % hidden", f"{model['psnr']:.2f} dB", baseline, remark)
+            score = f"{methods['model']['psnr']:.2f} dB, {methods['model']['ssim']:.3f}"
+            baseline = ", ".join(
+                f"{methods[name]['psnr']:.2f} {name}" for name in ("telea", "biharmonic", "mean") if name in methods
             )
-    for kind, reason in details["left_out"].items():
-        rows.append(Row("regenerate", f"{kind}, left out", "", "", reason))
-    return rows
+            remark = "; ".join(f"{_gain(gain)} over {name}" for name, gain in gains.items() if gain)
+            remark += f"; report adds {_gain(cell['pairs']['gain_db'])}" if "pairs" in cell else ""
+            rows.append(Row("regenerate", f"{kind}, {ratio}{share} % hidden", score, baseline, remark))
+    return rows + [Row("regenerate", f"{kind}, left out", "", "", reason) for kind, reason in details["left_out"].items()]
+
+
+def _gain(gain: dict[str, Any]) -> str:
+    return f"{gain['mean']:+.2f} [{_number(gain['low'], 2)}, {_number(gain['high'], 2)}]"
 
 
 def _baselines(values: dict[str, float]) -> str:

@@ -81,9 +81,10 @@ def test_summary_has_each_score_beside_its_baseline(evaluated):
     assert named["image to text, R@5"].baseline == f"{results['metrics']['retrieve/chance/r5']:.3f} chance"
     assert named["pool"].score == "20 pairs" and "same text is a hit" in named["pool"].remark
     assert "of 20, 2 sets of findings" in named["text to image, P@5 by label"].remark
-    hidden = named["PSNR, mixed, 50 % hidden"]
-    assert f"{results['metrics']['regenerate/mixed/50/psnr_telea']:.2f} dB Telea" in hidden.baseline
-    assert "on 3 of 4 pictures" in hidden.remark and "4x4, left out" in named
+    hidden, gain = named["mixed, 50 % hidden"], results["metrics"]["regenerate/mixed/50/gain_db_telea"]
+    assert f"{results['metrics']['regenerate/mixed/50/psnr_telea']:.2f} telea" in hidden.baseline
+    assert hidden.remark.startswith(f"{gain:+.2f} [") and "4x4, left out" in named
+    assert named["pictures"].score == "4" and "on 3 pictures" in named["pictures"].remark
     assert summary_table(results).row_count == len(rows)
 
 
