@@ -34,7 +34,7 @@ def draw_grid(pictures: list[Regenerated], title: str, path: Path) -> None:
     shades = ScalarMappable(Normalize(-DIFFERENCE, DIFFERENCE), "RdBu_r")
     side = len(pictures[0].truth)
     step = side + max(2, side // 32)
-    # One picture of all of them: axes of their own took ten times as long to lay out.
+    # One picture of all of them: axes of their own took several times as long to lay out.
     sheet = np.ones((step * len(pictures), step * len(columns), 3))
     figure = Figure(figsize=(1.75 * len(columns) + 0.9, 1.75 * len(pictures) + 0.6), layout="constrained")
     axis = figure.subplots()

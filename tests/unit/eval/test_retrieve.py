@@ -9,7 +9,7 @@ from cxrpt.eval.features import PairVectors
 from cxrpt.eval.held_out import require_held_out
 from cxrpt.eval.retrieve import finding_sets, hit_groups, score_pool
 from cxrpt.eval.samples import CannotRunError, SplitFolder, choose, read
-from cxrpt.eval.search import on_grid
+from cxrpt.eval.search import on_grid, ranks_of_hits, right_in_top
 from cxrpt.eval.worker import evaluate_step
 
 CONTRAST = ("eval.tasks=[retrieve]", "objective.itc_weight=1", "objective.split_pairs=0.5")
@@ -60,6 +60,21 @@ def test_a_pool_is_scored_and_described():
     assert pool["scores"]["chance"]["r1"] == pytest.approx(0.25)
     unlabelled = score_pool(made_pairs((images, texts), labels=[{}] * 4), vectors, groups, np.arange(4))
     assert unlabelled["labelled"] == 0 and "p5" not in unlabelled["scores"]["text_to_image"]
+
+
+def test_directions_are_those_of_the_search():
+    rng = np.random.default_rng(0)
+    images, texts = (on_grid(one / np.linalg.norm(one, axis=1, keepdims=True)) for one in rng.normal(size=(2, 40, 3)))
+    names, alone = [str(n) for n in range(40)], np.arange(40)
+    labels = [{"a": int(n)} for n in rng.integers(0, 2, 40)]
+    fields = {"sources": ["a"] * 40, "studies": names, "patients": names, "wordings": list(range(40)), "labels": labels}
+    scores = score_pool(made_pairs((images, texts), **fields), (images, texts), (alone, alone), alone)["scores"]
+    for direction, sides in (("image_to_text", (images, texts)), ("text_to_image", (texts, images))):
+        ranks, _ = ranks_of_hits(*sides, alone, alone)
+        assert scores[direction]["r10"] == (ranks <= 10).mean() and scores[direction]["median_rank"] == np.median(ranks)
+        right_NK = right_in_top(*sides, finding_sets(labels))
+        assert scores[direction]["p10"] == pytest.approx(right_NK.mean())
+    assert scores["image_to_text"]["median_rank"] != scores["text_to_image"]["median_rank"]
 
 
 def test_patients_of_training_are_refused(shards):
