@@ -21,7 +21,7 @@ def evaluate(
         bool, typer.Option("--page", help="Only write the page of an evaluated step anew: later steps extend its curves.")
     ] = False,
 ) -> None:
-    """Classify, retrieve, regenerate and probe grounding with one checkpoint; scores stand beside baselines, here and on a page.
+    """Classify, retrieve, regenerate and probe grounding with one checkpoint; scores stand by baselines, here and on a page.
 
     Example: cxrpt evaluate runs/demo --step 400
     """

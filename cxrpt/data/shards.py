@@ -167,6 +167,15 @@ class ShardReader:
         except ValueError as error:
             raise BadSampleError(str(error), key) from None
 
+    def read_meta(self, number: int) -> SampleMeta:
+        """Read what is known of one sample, and neither its picture nor its text; raises as `read`."""
+        record = self._record(number)
+        key = record[0].rstrip(b"\0").decode()
+        try:
+            return SampleMeta.from_json(self._member(record, "meta", key) or b"")
+        except ValueError as error:
+            raise BadSampleError(str(error), key) from None
+
     def _record(self, number: int) -> tuple:
         if not 0 <= number < self._num_samples:
             raise IndexError(number)

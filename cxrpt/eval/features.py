@@ -65,7 +65,10 @@ class PairVectors:
     text_ID: np.ndarray
     sources: list[str]
     studies: list[str]
+    patients: list[str]
     wordings: list[int]
+    places: list[Place]
+    """Where each pair lies, to read it again."""
     labels: list[dict[str, int]]
     contrastive: bool
     """From the contrastive head; otherwise mean states with the mean of their modality removed."""
@@ -162,7 +165,7 @@ def pooled_images(states_ND: Tensor, batch: Batch) -> Tensor:
 def pair_vectors(exported: Exported, folders: list[SplitFolder], limit: int, batch_size: int) -> PairVectors:
     """Unit vectors of at most `limit` pairs; image and text go through the model each on its own."""
     bad: Counter[str] = Counter()
-    images, texts, metas, sources, wordings = [], [], [], [], []
+    images, texts, metas, places, wordings = [], [], [], [], []
     pairs = _encoded(exported, choose(folders, (Kind.PAIR,), limit), bad)
     for batch in batches_of(pairs, batch_size):
         patch_size = exported.model.shape.patch_size
@@ -174,7 +177,7 @@ def pair_vectors(exported: Exported, folders: list[SplitFolder], limit: int, bat
         texts.append(text_vectors(exported, states, packed, lengths).float().cpu().numpy())
         for place, raw, _, tokens in batch:
             metas.append(raw.meta)
-            sources.append(place.source)
+            places.append(place)
             wordings.append(wording(tokens))
     contrastive = exported.model.shape.contrast
     none = [np.empty((0, exported.model.shape.width), np.float32)]
@@ -182,7 +185,16 @@ def pair_vectors(exported: Exported, folders: list[SplitFolder], limit: int, bat
     if not contrastive and len(metas):
         image_ID, text_ID = _centred(image_ID), _centred(text_ID)
     return PairVectors(
-        image_ID, text_ID, sources, [m.study for m in metas], wordings, [m.labels for m in metas], contrastive, bad
+        image_ID,
+        text_ID,
+        [place.source for place in places],
+        [meta.study for meta in metas],
+        [meta.patient for meta in metas],
+        wordings,
+        places,
+        [meta.labels for meta in metas],
+        contrastive,
+        bad,
     )
 
 

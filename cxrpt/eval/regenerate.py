@@ -2,43 +2,35 @@
 
 picture, mask ─► states ─► head of scale s ─► hidden groups, reduced s-fold ─► put into the reduced picture ─► PSNR, SSIM, MAE
 
-Masks are drawn as in training (squares of mixed scales) from the sample's key and the ratio, so that every step, and the
-passes with and without the report, see the same ones.
+A cell of the results is one kind of mask (`hidden_squares`) at one ratio; every cell hides parts of the same pictures.
 """
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from skimage.metrics import structural_similarity
 
 from cxrpt.checkpoint.export import Exported
 from cxrpt.config import EvalConfig
 from cxrpt.data.batch import Batch
-from cxrpt.data.hashing import generator, hash_text
-from cxrpt.data.masking import hidden_groups, mask_regions
+from cxrpt.data.hashing import hash_text
+from cxrpt.data.masking import hidden_groups
 from cxrpt.data.shards import BadSampleError
-from cxrpt.data.transforms import to_patches
-from cxrpt.errors import InputError
 from cxrpt.eval.features import WITH_IMAGE, batches_of, run_model
+from cxrpt.eval.hidden_squares import MIXED, can_hide, draw_mask
+from cxrpt.eval.inpaint import fill_biharmonic, fill_mean, fill_telea
+from cxrpt.eval.mean_interval import ABOUT
 from cxrpt.eval.picture_grid import Regenerated, draw_grid
+from cxrpt.eval.pixel_scores import MAX_PSNR_DB, Scores, fill, group_pixels, reduce_by, score_hidden
+from cxrpt.eval.regenerate_summary import Scored, flat_metrics, summarise
 from cxrpt.eval.samples import CannotRunError, Place, SplitFolder, choose, plain_example, read, square_image, text_tokens
 from cxrpt.model.pretrain import denormalise_pixels
 
-MAX_PSNR_DB = 60.0
-"""PSNR is cut here: less error than rounding to 8 bits makes."""
-
-_MASK = 42
-_TELEA_RADIUS = 3
 _PICTURES = 6
-
-Scores = dict[str, float]
-"""psnr, ssim and mae of one picture."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +42,43 @@ class Item:
     tokens: np.ndarray | None
     identity: int
     """Hash of the key."""
+    patient: str
+    """Told apart by source."""
+    biharmonic: bool
+    """Whether biharmonic inpainting is scored on it too."""
+    drawn: bool
+    """Whether it is among the pictures that are shown."""
+
+
+@dataclass
+class Cell:
+    """One kind of mask at one ratio, and what was found so far."""
+
+    kind: str
+    ratio: float
+    figure: str | None
+    """File of its pictures, if it has any."""
+    scored: list[Scored] = field(default_factory=list)
+    pictures: list[Regenerated] = field(default_factory=list)
+
+    @property
+    def percent(self) -> str:
+        """The ratio as results name it."""
+        return f"{100 * self.ratio:g}"
 
 
 def regenerate(
     exported: Exported, folders: dict[str, list[SplitFolder]], split: str, config: EvalConfig, figures: Path
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Regenerate pictures of a split at every ratio of `config.mask_ratios`, and draw some into `figures`.
+    """Regenerate pictures of a split under every kind of mask at every ratio, and draw some into `figures`.
 
     Returns:
         Metrics by name (of scale 1), and details with every scale.
 
     Raises:
         CannotRunError: no images, or targets from which pixels cannot be restored.
-        InputError: a ratio out of its range.
     """
     shape = exported.model.shape
-    for ratio in config.mask_ratios:
-        if not 0 < ratio < 1:
-            raise InputError(f"eval.mask_ratios={ratio}: must lie between 0 and 1")
     if shape.normalize_targets:
         raise CannotRunError(
             "trained on normalised targets (objective.normalize_targets): the heads give no brightness and contrast, "
@@ -76,32 +87,69 @@ def regenerate(
     places = choose(folders[split], WITH_IMAGE, config.max_regenerated)
     if not places:
         raise CannotRunError(f"no images in {split}")
-    metrics: dict[str, float] = {}
-    ratios: dict[str, Any] = {}
+    grid = shape.image_size // shape.patch_size
+    cells, left_out = plan_cells(grid, config.mask_kinds, config.mask_ratios)
     bad: Counter[str] = Counter()
-    for ratio in config.mask_ratios:
-        bad.clear()
-        scored, pictures = _one_ratio(exported, _items(exported, places, bad), ratio, config.batch)
-        if not scored:
-            raise CannotRunError(f"no image of {split} can be read")
-        name = f"{round(100 * ratio)}"
-        ratios[name] = summarise(scored)
-        metrics |= {f"regenerate/{name}/{key}": value for key, value in _headline(ratios[name]).items()}
-        draw_grid(pictures, f"{name} % hidden", figures / f"regenerate-{name}.png")
+    # The smallest hashes of keys again, so that both are among `places`, from all sources, and the same at every step.
+    inpainted = set(choose(folders[split], WITH_IMAGE, min(config.max_biharmonic, len(places))))
+    drawn = set(choose(folders[split], WITH_IMAGE, min(_PICTURES, len(places))))
+    items = _items(exported, places, inpainted, drawn, bad)
+    for batch in batches_of(items, config.batch):
+        for cell in cells:
+            _score_batch(exported, batch, cell)
+    if not cells or not cells[0].scored:
+        raise CannotRunError(f"no image of {split} can be read" if cells else "no mask hides a part of the pictures only")
+    found: dict[str, dict[str, Any]] = {}
+    metrics: dict[str, float] = {}
+    for cell in cells:
+        summary = summarise(cell.scored) | ({"figure": cell.figure} if cell.figure and cell.pictures else {})
+        found.setdefault(cell.kind, {})[cell.percent] = summary
+        metrics |= {f"regenerate/{cell.kind}/{cell.percent}/{name}": value for name, value in flat_metrics(summary).items()}
+        if "figure" in summary:
+            draw_grid(cell.pictures, f"{cell.kind} squares, {100 * summary['share']:.0f} % hidden", figures / summary["figure"])
+    scored = cells[0].scored
     return metrics, {
         "split": split,
         "images": len(scored),
-        "pairs": sum("report" in one[1] for one in scored),
+        "patients": len({one.patient for one in scored}),
+        "pairs": sum("report" in one.by_scale[1] for one in scored),
+        "biharmonic_images": sum("biharmonic" in one.by_scale[1] for one in scored),
         "scored": "hidden pixels only, in 0..1; SSIM with a 7 x 7 window over the picture with its hidden part filled in, "
         f"averaged over hidden pixels; PSNR by picture, at most {MAX_PSNR_DB:g} dB",
-        "masks": f"squares of {', '.join(map(str, shape.scales))} patches of {shape.patch_size} pixels, as in training",
-        "baselines": "mean of the visible pixels; Telea inpainting (OpenCV); at scale s reduced s-fold like the target",
-        "ratios": ratios,
+        "masks": f"of {grid} x {grid} patches of {shape.patch_size} pixels; mixed: squares of "
+        f"{', '.join(map(str, shape.scales))} patches a side, as in training; others: aligned squares of one size, as many "
+        "whole ones as come nearest to the ratio (share tells what is hidden)",
+        "baselines": "mean of the visible pixels; Telea inpainting (OpenCV); biharmonic inpainting (scikit-image), on the "
+        "first pictures by hash only, where the model is scored on the same ones; at scale s reduced s-fold like the target",
+        "interval": ABOUT,
+        "cells": found,
+        "left_out": left_out,
         "bad_samples": dict(bad),
     }
 
 
-def _items(exported: Exported, places: list[Place], bad: Counter[str]) -> Iterator[Item]:
+def plan_cells(grid: int, kinds: list[str], ratios: list[float]) -> tuple[list[Cell], dict[str, str]]:
+    """The cells that a grid of patches allows, and why others are left out.
+
+    Mixed masks have pictures at every ratio, each other kind at its largest.
+    """
+    cells: dict[str, Cell] = {}
+    left_out = {}
+    for kind in dict.fromkeys(kinds):
+        possible = [ratio for ratio in sorted(ratios) if can_hide(grid, kind, ratio)]
+        if len(possible) < len(ratios):
+            left_out[kind] = f"on {grid} x {grid} patches such squares hide nothing or everything"
+        for ratio in possible:
+            cell = Cell(kind, ratio, None)
+            if kind == MIXED or ratio == possible[-1]:
+                cell.figure = f"regenerate-{kind}-{cell.percent}.png"
+            cells[f"{kind}/{cell.percent}"] = cell
+    return list(cells.values()), left_out
+
+
+def _items(
+    exported: Exported, places: list[Place], inpainted: set[Place], drawn: set[Place], bad: Counter[str]
+) -> Iterator[Item]:
     for place, raw in read(places, bad):
         try:
             image = square_image(raw, exported)
@@ -109,42 +157,41 @@ def _items(exported: Exported, places: list[Place], bad: Counter[str]) -> Iterat
             bad[place.source] += 1
             continue
         tokens = None if raw.text is None else text_tokens(raw, exported)
-        yield Item(image, tokens if tokens is not None and len(tokens) else None, hash_text(raw.key))
+        yield Item(
+            image,
+            tokens if tokens is not None and len(tokens) else None,
+            hash_text(raw.key),
+            f"{place.source}/{raw.meta.patient}",
+            place in inpainted,
+            place in drawn,
+        )
 
 
-def _one_ratio(
-    exported: Exported, items: Iterator[Item], ratio: float, batch_size: int
-) -> tuple[list[dict[int, dict[str, Scores]]], list[Regenerated]]:
-    """Scores of every picture, by scale and method; and the first pictures themselves."""
+def _score_batch(exported: Exported, batch: list[Item], cell: Cell) -> None:
+    """Score every picture of a batch by every method, and keep those that are to be drawn."""
     shape = exported.model.shape
-    grid = shape.image_size // shape.patch_size
-    scored: list[dict[int, dict[str, Scores]]] = []
-    pictures: list[Regenerated] = []
-    for batch in batches_of(items, batch_size):
-        masks = [draw_mask(grid, shape.scales, ratio, item.identity) for item in batch]
-        alone = predict(exported, [item.image for item in batch], masks, [None] * len(batch))
-        with_text = [n for n, item in enumerate(batch) if item.tokens is not None]
-        informed: dict[int, dict[int, np.ndarray]] = {}
-        if with_text:
-            found = predict(
-                exported, [batch[n].image for n in with_text], [masks[n] for n in with_text],
-                [batch[n].tokens for n in with_text],
-            )  # fmt: skip
-            informed = dict(zip(with_text, found, strict=True))
-        for n, item in enumerate(batch):
-            truth, hidden = item.image / np.float32(255), np.kron(masks[n], np.ones((shape.patch_size,) * 2, bool))
-            telea = inpaint_telea(item.image, hidden)
-            scored.append(_score_picture(truth, masks[n], hidden, telea, alone[n], informed.get(n), shape.patch_size))
-            if len(pictures) < _PICTURES:
-                filled = fill(truth, masks[n], alone[n][1], 1, shape.patch_size)
-                told = fill(truth, masks[n], informed[n][1], 1, shape.patch_size) if n in informed else None
-                pictures.append(Regenerated(truth, hidden, filled, told, telea))
-    return scored, pictures
-
-
-def draw_mask(grid: int, scales: tuple[int, ...], ratio: float, identity: int) -> np.ndarray:
-    """(grid, grid) bool: what is hidden of the picture with this hash at this ratio, always the same."""
-    return mask_regions(grid, scales, ratio, generator(_MASK, identity, round(1000 * ratio)))
+    grid, patch_size = shape.image_size // shape.patch_size, shape.patch_size
+    masks = [draw_mask(grid, shape.scales, cell.kind, cell.ratio, item.identity) for item in batch]
+    alone = predict(exported, [item.image for item in batch], masks, [None] * len(batch))
+    with_text = [n for n, item in enumerate(batch) if item.tokens is not None]
+    informed: dict[int, dict[int, np.ndarray]] = {}
+    if with_text:
+        found = predict(
+            exported, [batch[n].image for n in with_text], [masks[n] for n in with_text], [batch[n].tokens for n in with_text]
+        )
+        informed = dict(zip(with_text, found, strict=True))
+    for n, item in enumerate(batch):
+        hidden = np.kron(masks[n], np.ones((patch_size,) * 2, bool))
+        guesses = {"mean": fill_mean(item.image, hidden), "telea": fill_telea(item.image, hidden)}
+        if item.biharmonic:
+            guesses["biharmonic"] = fill_biharmonic(item.image, hidden)
+        truth = item.image / np.float32(255)
+        predicted = {"model": alone[n]} | ({"report": informed[n]} if n in informed else {})
+        by_scale = score_picture(truth, masks[n], predicted, guesses, patch_size)
+        cell.scored.append(Scored(item.patient, float(masks[n].mean()), by_scale))
+        if item.drawn and cell.figure:
+            filled = {name: fill(truth, masks[n], groups[1], 1, patch_size) for name, groups in predicted.items()}
+            cell.pictures.append(Regenerated(truth, hidden, filled["model"], filled.get("report"), guesses["telea"]))
 
 
 @torch.inference_mode()
@@ -179,100 +226,31 @@ def _heads(exported: Exported, states: torch.Tensor, batch: Batch, number: int, 
     return found
 
 
-def inpaint_telea(image: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """(S, S) float32 in 0..1: the hidden pixels filled from their borders (Telea, 2004)."""
-    return cv2.inpaint(image, hidden.astype(np.uint8), _TELEA_RADIUS, cv2.INPAINT_TELEA) / np.float32(255)
-
-
-def _score_picture(
+def score_picture(
     truth: np.ndarray,
     mask: np.ndarray,
-    hidden: np.ndarray,
-    telea: np.ndarray,
-    alone: dict[int, np.ndarray],
-    informed: dict[int, np.ndarray] | None,
+    predicted: dict[str, dict[int, np.ndarray]],
+    guesses: dict[str, np.ndarray],
     patch_size: int,
 ) -> dict[int, dict[str, Scores]]:
-    """Scale -> method -> scores; a scale without a hidden group is left out. Key 1 tells whether there is a report."""
-    mean = np.where(hidden, truth[~hidden].mean(), truth)
+    """Scores of one picture at every scale.
+
+    Args:
+        truth: (S, S) float32 in 0..1.
+        mask: (grid, grid) bool.
+        predicted: method -> scale -> hidden groups, as `predict` gives them.
+        guesses: method -> the whole picture, for methods without heads.
+        patch_size: pixels.
+
+    Returns:
+        Scale -> method -> scores; a scale without a hidden group is left out.
+    """
     scores: dict[int, dict[str, Scores]] = {}
-    for scale, predicted in alone.items():
-        if not len(predicted):
-            continue
-        target, at = reduce_by(truth, scale, patch_size), group_pixels(mask, scale, patch_size)
-        guesses = {"model": fill(truth, mask, predicted, scale, patch_size)}
-        if informed is not None:
-            guesses["report"] = fill(truth, mask, informed[scale], scale, patch_size)
-        for name, guess in (("mean", mean), ("telea", telea)):
-            guesses[name] = np.where(at, reduce_by(guess, scale, patch_size), target)
-        scores[scale] = {name: score_hidden(target, guess, at) for name, guess in guesses.items()}
+    for scale in predicted["model"]:
+        at = group_pixels(mask, scale, patch_size)
+        if at.any():
+            target = reduce_by(truth, scale, patch_size)
+            filled = {name: fill(truth, mask, groups[scale], scale, patch_size) for name, groups in predicted.items()}
+            filled |= {name: np.where(at, reduce_by(guess, scale, patch_size), target) for name, guess in guesses.items()}
+            scores[scale] = {name: score_hidden(target, guess, at) for name, guess in filled.items()}
     return scores
-
-
-def reduce_by(picture: np.ndarray, scale: int, patch_size: int) -> np.ndarray:
-    """The picture over the whole groups of a scale, each pixel the mean of scale x scale pixels."""
-    unit = scale * patch_size
-    side = len(picture) // unit * unit
-    blocks = picture[:side, :side].reshape(side // scale, scale, side // scale, scale)
-    return blocks.mean((1, 3), dtype=np.float32)
-
-
-def group_pixels(mask: np.ndarray, scale: int, patch_size: int) -> np.ndarray:
-    """Where hidden groups of a scale lie in the picture that `reduce_by` gives: bool of its shape."""
-    side = len(mask) // scale
-    whole = mask[: side * scale, : side * scale].reshape(side, scale, side, scale).all((1, 3))
-    return np.kron(whole, np.ones((patch_size, patch_size), bool))
-
-
-def fill(truth: np.ndarray, mask: np.ndarray, predicted: np.ndarray, scale: int, patch_size: int) -> np.ndarray:
-    """The picture reduced s-fold, with the groups that were hidden as a whole replaced by what was predicted."""
-    reduced = reduce_by(truth, scale, patch_size)
-    side = len(mask) // scale
-    whole = mask[: side * scale, : side * scale].reshape(side, scale, side, scale).all((1, 3)).ravel()
-    patches = to_patches(reduced, patch_size).copy()
-    patches[whole] = predicted
-    return patches.reshape(side, side, patch_size, patch_size).transpose(0, 2, 1, 3).reshape(reduced.shape)
-
-
-def score_hidden(truth: np.ndarray, guess: np.ndarray, at: np.ndarray) -> Scores:
-    """PSNR in dB, SSIM and mean absolute error over the pixels `at`, of pictures in 0..1 that are equal elsewhere."""
-    difference = guess[at].astype(np.float64) - truth[at]
-    error = max(float(np.mean(difference**2)), 10 ** (-MAX_PSNR_DB / 10))
-    _, similarity = structural_similarity(truth, guess, data_range=1.0, full=True)
-    return {
-        "psnr": float(-10 * np.log10(error)),
-        "ssim": float(similarity[at].mean()),
-        "mae": float(np.abs(difference).mean()),
-    }
-
-
-def summarise(scored: list[dict[int, dict[str, Scores]]]) -> dict[str, Any]:
-    """Scale -> method -> means over pictures, and their number; pictures with a report once more, with and without it."""
-    summary: dict[str, Any] = {}
-    for scale in sorted({scale for one in scored for scale in one}):
-        ones = [one[scale] for one in scored if scale in one]
-        paired = [one for one in ones if "report" in one]
-        summary[str(scale)] = {name: _means([one[name] for one in ones]) for name in ("model", "mean", "telea")} | {
-            "images": len(ones)
-        }
-        if paired:
-            pairs = {
-                "with_report": _means([one["report"] for one in paired]),
-                "without": _means([one["model"] for one in paired]),
-            }
-            summary[str(scale)]["pairs"] = pairs | {"images": len(paired)}
-    return summary
-
-
-def _means(scores: list[Scores]) -> Scores:
-    return {name: float(np.mean([one[name] for one in scores])) for name in scores[0]}
-
-
-def _headline(by_scale: dict[str, Any]) -> dict[str, float]:
-    finest = by_scale["1"]
-    values = {name: finest["model"][name] for name in ("psnr", "ssim", "mae")}
-    values |= {f"{name}_{base}": finest[base][name] for base in ("mean", "telea") for name in ("psnr", "ssim", "mae")}
-    if "pairs" in finest:
-        values["pairs/psnr_with_report"] = finest["pairs"]["with_report"]["psnr"]
-        values["pairs/psnr_without_report"] = finest["pairs"]["without"]["psnr"]
-    return values

@@ -67,32 +67,48 @@ def _classify_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[R
 
 
 def _retrieve_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
-    rows = []
-    remark = f"pool {details['pool']}, {details['distinct_texts']} distinct texts"
+    about = f"{details['distinct_texts']} distinct texts, {details['patients']} patients; {', '.join(details['sections'])}; "
+    about += "same study or same text is a hit"
+    about += "" if details["vectors"] == "contrastive head" else "; no contrastive head"
+    rows = [Row("retrieve", "pool", f"{details['pool']} pairs", "", about)]
+    chance = details["scores"]["chance"]
     for direction in ("image_to_text", "text_to_image"):
-        words = direction.replace("_", " ")
-        for cut in (1, 5, 10):
-            score, chance = metrics[f"retrieve/{direction}/r{cut}"], metrics[f"retrieve/chance/r{cut}"]
-            rows.append(Row("retrieve", f"{words}, R@{cut}", f"{score:.3f}", f"{chance:.3f} chance", remark))
-        rank, chance = metrics[f"retrieve/{direction}/median_rank"], metrics["retrieve/chance/median_rank"]
-        rows.append(Row("retrieve", f"{words}, median rank", f"{rank:g}", f"{chance:g} chance"))
-        remark = "" if details["vectors"] == "contrastive head" else "no contrastive head"
+        words, found = direction.replace("_", " "), details["scores"][direction]
+        for name, title, pool in (
+            *((f"r{cut}", f"R@{cut}", details["pool"]) for cut in (1, 5, 10)),
+            *((f"p{cut}", f"P@{cut} by label", details["labelled"]) for cut in (5, 10)),
+        ):
+            if name in found:
+                score = f"{found[name]:.3f} [{_number(found[f'{name}_low'])}, {_number(found[f'{name}_high'])}]"
+                remark = f"of {pool}" + (f", {details['finding_sets']} sets of findings" if name.startswith("p") else "")
+                rows.append(Row("retrieve", f"{words}, {title}", score, f"{chance[name]:.3f} chance", remark))
+        rank = f"{found['median_rank']:g}"
+        rows.append(
+            Row("retrieve", f"{words}, median rank", rank, f"{chance['median_rank']:g} chance", f"of {details['pool']}")
+        )
     return rows
 
 
 def _regenerate_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
-    rows = []
-    for ratio, by_scale in details["ratios"].items():
-        finest = by_scale["1"]
-        for name, unit, digits in (("psnr", " dB", 2), ("ssim", "", 3), ("mae", "", 4)):
-            values = {method: f"{finest[method][name]:.{digits}f}" for method in ("model", "mean", "telea")}
-            remark = ""
-            if name == "psnr" and "pairs" in finest:
-                pairs = finest["pairs"]
-                remark = f"pairs: {pairs['without']['psnr']:.2f} alone, {pairs['with_report']['psnr']:.2f} with the report"
-            baseline = f"{values['telea']}{unit} Telea, {values['mean']}{unit} mean"
-            rows.append(Row("regenerate", f"{name.upper()}, {ratio} % hidden", values["model"] + unit, baseline, remark))
-    return rows
+    about = f"{details['patients']} patients, {details['pairs']} pairs; PSNR and SSIM of hidden pixels"
+    about += f"; biharmonic and gain over it on {details['biharmonic_images']} pictures" if details["biharmonic_images"] else ""
+    rows = [Row("regenerate", "pictures", f"{details['images']}", "", about)]
+    for kind, cells in details["cells"].items():
+        for ratio, cell in cells.items():
+            methods, gains = cell["methods"], {name: cell["gain_db"].get(name) for name in ("telea", "biharmonic")}
+            share = "" if round(100 * cell["share"], 1) == float(ratio) else f" ({100 * cell['share']:.1f})"
+            score = f"{methods['model']['psnr']:.2f} dB, {methods['model']['ssim']:.3f}"
+            baseline = ", ".join(
+                f"{methods[name]['psnr']:.2f} {name}" for name in ("telea", "biharmonic", "mean") if name in methods
+            )
+            remark = "; ".join(f"{_gain(gain)} over {name}" for name, gain in gains.items() if gain)
+            remark += f"; report adds {_gain(cell['pairs']['gain_db'])}" if "pairs" in cell else ""
+            rows.append(Row("regenerate", f"{kind}, {ratio}{share} % hidden", score, baseline, remark))
+    return rows + [Row("regenerate", f"{kind}, left out", "", "", reason) for kind, reason in details["left_out"].items()]
+
+
+def _gain(gain: dict[str, Any]) -> str:
+    return f"{gain['mean']:+.2f} [{_number(gain['low'], 2)}, {_number(gain['high'], 2)}]"
 
 
 def _grounding_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
@@ -137,5 +153,5 @@ def _baselines(values: dict[str, float]) -> str:
     return ", ".join(f"{values[f'auroc_{kind}']:.3f} {kind}" for kind in kinds)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -120,7 +120,7 @@ def _run_task(
     if task == "classify":
         return classify(exported, folders, split, config.eval)
     if task == "retrieve":
-        return retrieve(exported, folders, split, config.eval)
+        return retrieve(exported, folders, split, config.eval, figures)
     if task == "grounding":
         return grounding(exported, folders, split, config.eval, config.objective)
     assert task == "regenerate", "checked with the configuration"

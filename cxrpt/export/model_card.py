@@ -286,8 +286,8 @@ def _evaluation(facts: CardFacts) -> list[str]:
 def _how_scored(details: dict[str, Any]) -> list[str]:
     told = {
         "classify": ("probe", "features", "interval"),
-        "retrieve": ("vectors", "hits"),
-        "regenerate": ("scored", "baselines"),
+        "retrieve": ("vectors", "hits", "precision", "held_out", "interval"),
+        "regenerate": ("masks", "scored", "baselines", "interval"),
         "grounding": ("interval", "scored_words", "passes", "scored_regions", "masked_words_about"),
     }
     return [

@@ -25,7 +25,7 @@ _PANELS = (
     ("Utilisation", r"speed/mfu", "share of the matrix-product rate"),
     ("Classification", r"eval/classify/(auroc(_untrained|_pixels)?|auroc/.+)", "AUROC"),
     ("Retrieval", r"eval/retrieve/.+/r10", "recall at 10"),
-    ("Regeneration", r"eval/regenerate/\d+/psnr(_telea|_mean)?", "PSNR of hidden pixels, dB"),
+    ("Regeneration", r"eval/regenerate/mixed/[\d.]+/psnr(_telea|_biharmonic)?", "PSNR of hidden pixels, dB"),
     ("Hidden words, own over swapped picture", r"eval/grounding/words/[a-z]+/gain_over_swapped", "accuracy gained"),
     ("Hidden regions, own over wrong report", r"eval/grounding/regions/(one_side/)?gain_over_wrong", "PSNR gained, dB"),
 )

@@ -54,6 +54,9 @@ def test_unknown_key_names_the_closest(word, closest):
         (["objective.itc_weight=1"], "split_pairs"),
         (["data.image_size=0"], "above 0"),
         (["data.lanes=0"], "above 0"),
+        (["eval.mask_kinds=[mixed,2x3]"], "a square of patches such as 2x2"),
+        (["eval.mask_kinds=[]"], "at least one"),
+        (["eval.max_biharmonic=-1"], "0 (none) or more"),
         (["optim.lr=-1"], "above 0"),
         (["optim.lr=nan"], "above 0"),
         (["data.image_size=100000"], "at most 4096"),
@@ -112,7 +115,7 @@ def test_a_file_differs_from_its_base(tmp_path):
 
 def test_a_base_that_is_missing_or_circular_is_told(tmp_path):
     (tmp_path / "one.yaml").write_text("base: two.yaml\n")
-    with pytest.raises(InputError, match="two.yaml does not exist"):
+    with pytest.raises(InputError, match=r"two.yaml does not exist"):
         load_config(tmp_path / "one.yaml", BASE)
     (tmp_path / "two.yaml").write_text("base: one.yaml\n")
     with pytest.raises(InputError, match="its own base"):

@@ -26,6 +26,21 @@ def test_any_sample_by_its_number(shard):
     assert ("the right side" in raw.text) == bool(raw.meta.labels["right"])
 
 
+def test_what_is_known_of_a_sample_needs_neither_picture_nor_text(shard):
+    expected = [ShardReader(shard).read(number).meta for number in range(40)]
+    record = np.load(index_path(shard))[5]
+    data = bytearray(shard.read_bytes())
+    for member in ("image", "text"):
+        data[record[member]["offset"] + 10] ^= 1
+    shard.write_bytes(data)
+    reader = ShardReader(shard)
+    assert [reader.read_meta(number) for number in range(40)] == expected
+    data[record["meta"]["offset"] + 10] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(BadSampleError, match="checksum"):
+        reader.read_meta(5)
+
+
 def test_use_leaves_the_other_half_of_a_pair_out(shard):
     assert ShardReader(shard, "images").read(3).text is None
     assert ShardReader(shard, "texts").read(3).image is None

@@ -21,7 +21,7 @@ from cxrpt.eval.samples import SplitFolder, choose, open_split, read
 from cxrpt.eval.worker import evaluate_step
 from launch.cli import main
 
-QUICK = ("eval.max_regenerated=4", "eval.mask_ratios=[0.5]", "eval.batch=16")
+QUICK = ("eval.max_regenerated=4", "eval.max_biharmonic=3", "eval.mask_ratios=[0.5]", "eval.batch=16")
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,17 @@ def test_all_tasks_of_the_newest_step(evaluated):
     assert set(details["classify"]["institutions"]) == {"north", "south"}
     assert details["retrieve"]["pool"] == 20 and details["retrieve"]["vectors"] == "contrastive head"
     assert details["retrieve"]["sections"] == ["FINDINGS", "IMPRESSION"]
-    assert set(details["regenerate"]["ratios"]["50"]) >= {"1", "2"} and details["regenerate"]["images"] == 4
+    cells = details["regenerate"]["cells"]
+    assert set(cells) == {"mixed", "1x1", "2x2"} and set(details["regenerate"]["left_out"]) == {"4x4"}
+    assert set(cells["2x2"]["50"]["by_scale"]) >= {"1", "2"} and details["regenerate"]["images"] == 4
+    assert set(cells["mixed"]["50"]["gain_db"]) == {"mean", "telea", "biharmonic"}
+    assert cells["mixed"]["50"]["biharmonic"]["model"]["images"] == 3 and cells["mixed"]["50"]["share"] == 0.5
     sides = details["grounding"]["words"]["side"]
     assert sides["places"] == details["grounding"]["pairs"] == 20 and metrics["grounding/words/side/unigram"] >= 0.3
     assert metrics["grounding/words/side/gain_over_swapped"] == sides["right"]["own"] - sides["right"]["swapped"]
     assert set(details["grounding"]["masked_words"]) == {"north", "west"}
     assert "puts a finding on one side" in details["grounding"]["regions"]["skipped"], "no report names a zone"
-    picture = (path.parent / "figures" / "regenerate-50.png").read_bytes()
+    picture = (path.parent / "figures" / cells["mixed"]["50"]["figure"]).read_bytes()
     assert picture.startswith(b"\x89PNG") and not (path.parent / "claim").exists()
 
 
@@ -80,7 +84,12 @@ def test_summary_has_each_score_beside_its_baseline(evaluated):
     assert named["mean AUROC, all"].score.startswith(f"{results['metrics']['classify/auroc']:.3f} [")
     assert "untrained" in named["mean AUROC, all"].baseline
     assert named["image to text, R@5"].baseline == f"{results['metrics']['retrieve/chance/r5']:.3f} chance"
-    assert f"{results['metrics']['regenerate/50/psnr_telea']:.2f} dB Telea" in named["PSNR, 50 % hidden"].baseline
+    assert named["pool"].score == "20 pairs" and "same text is a hit" in named["pool"].remark
+    assert "of 20, 2 sets of findings" in named["text to image, P@5 by label"].remark
+    hidden, gain = named["mixed, 50 % hidden"], results["metrics"]["regenerate/mixed/50/gain_db_telea"]
+    assert f"{results['metrics']['regenerate/mixed/50/psnr_telea']:.2f} telea" in hidden.baseline
+    assert hidden.remark.startswith(f"{gain:+.2f} [") and "4x4, left out" in named
+    assert named["pictures"].score == "4" and "on 3 pictures" in named["pictures"].remark
     assert summary_table(results).row_count == len(rows)
 
 
