@@ -19,6 +19,9 @@ from cxrpt.errors import InputError
 STOP_SIGNAL_NAMES = ("TERM", "INT", "USR1", "USR2", "HUP", "ALRM", "XCPU")
 """Signals that may ask a run to stop; SIGQUIT writes stacks."""
 
+CLASSIFIERS = ("linear", "attention", "fine_tune", "zero_shot")
+"""Methods of classification that an evaluation may be asked for."""
+
 
 @dataclass
 class SourceConfig:
@@ -206,6 +209,18 @@ class EvalConfig:
     tasks: list[str] = field(default_factory=lambda: ["classify", "retrieve", "regenerate"])
     split: str = "test"
     """Split that is scored; probes are fitted on `train`."""
+    classifiers: list[str] = field(default_factory=lambda: ["linear", "attention", "zero_shot"])
+    """How findings are told from images: linear, attention (both on frozen states), fine_tune (all weights are trained, which
+    takes long) and zero_shot (from prompts; only where the contrast is on). Each brings its baselines."""
+    label_shares: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
+    """Per cent of the labelled training patients whose labels are used."""
+    label_draws: int = 3
+    """How often a share below 100 is drawn; scores are means over the draws."""
+    fine_tune_steps: int = 300
+    """Steps of one fine-tuning, at most; there is one for every share and draw, and one more from fresh weights."""
+    fine_tune_batch: int = 32
+    fine_tune_lr: float = 5e-4
+    """Learning rate of the last layer; those below it have less."""
     max_train_images: int = 20_000
     max_images: int = 5_000
     max_pairs: int = 1_000
@@ -215,7 +230,7 @@ class EvalConfig:
     mask_ratios: list[float] = field(default_factory=lambda: [0.15, 0.5, 0.75])
     """Shares of the patches that are hidden for regeneration."""
     untrained_baseline: bool = True
-    """Also probe the network with fresh weights; doubles the time that features take."""
+    """Also probe the network with fresh weights, which doubles the time that features take, and fine-tune it."""
     batch: int = 64
     threads: int = 0
     """CPU threads; 0 takes all."""
@@ -417,8 +432,19 @@ def check_config(config: RunConfig) -> None:
     _require(config.eval.split in ("val", "test"), "eval.split", config.eval.split, "must be val or test")
     for ratio in config.eval.mask_ratios:
         _require(0 < ratio < 1, "eval.mask_ratios", ratio, "must lie between 0 and 1, both left out")
-    for key in ("max_train_images", "max_images", "max_pairs", "max_regenerated", "batch"):
+    counts = ("max_train_images", "max_images", "max_pairs", "max_regenerated", "batch")
+    for key in (*counts, "label_draws", "fine_tune_steps", "fine_tune_batch"):
         _require(getattr(config.eval, key) > 0, f"eval.{key}", getattr(config.eval, key), "must be above 0")
+    for name in config.eval.classifiers:
+        _require(name in CLASSIFIERS, "eval.classifiers", name, f"must be one of {', '.join(CLASSIFIERS)}")
+    _require(
+        bool(config.eval.classifiers), "eval.classifiers", [], "must name one; leave classify out of eval.tasks to skip it"
+    )
+    for share in config.eval.label_shares:
+        _require(0 < share <= 100, "eval.label_shares", share, "must be per cent, above 0 and at most 100")
+    _require(bool(config.eval.label_shares), "eval.label_shares", [], "must name one, as in [100]")
+    lr = config.eval.fine_tune_lr
+    _require(0 < lr < float("inf"), "eval.fine_tune_lr", lr, "must be above 0")
     for task in config.eval.tasks:
         _require(task in ("classify", "retrieve", "regenerate"), "eval.tasks", task, "must be classify, retrieve or regenerate")
 
