@@ -5,7 +5,8 @@ states (N, P, D) ─► softmax over P of query . state, a head each ─► mean
 The pooling is that of Lee et al. (2019, Set Transformer, "pooling by multi-head attention" with one seed), used on frozen
 features as attentive probing in CoCa (Yu et al., 2022) and V-JEPA (Bardes et al., 2024). As the query does not depend on the
 image, the matrix of the keys is folded into it, and that of the values, which is linear, comes after the pooling: the same
-functions, without a matrix product for every patch.
+functions, without a matrix product for every patch. What goes into the head is standardised over the batch, as in the linear
+probes of He et al. (2022, MAE): images differ by far less than the patches of one.
 
 What a linear probe on means cannot see, a finding that shows in few patches, this can.
 """
@@ -17,12 +18,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrpt.eval.labelled import Fitted, Labelled
+from cxrpt.eval.labelled import Fitted, Labelled, unfitted
 from cxrpt.eval.schedule import batches, is_check, label_loss, num_steps, pace
 from cxrpt.eval.scores import mean_auroc
 
-BATCH, STEPS, EPOCHS = 128, 300, 60
-_RATE, _DECAY = 5e-3, 0.05
+BATCH, STEPS, EPOCHS = 128, 1500, 120
+_RATE, _DECAY = 1e-2, 0.1
+"""Mean AUROC of 176 images of one model of 60 steps on a made-up hospital, by all 513 labelled images and by a tenth of them;
+the same images chose these numbers, and no other model or data was tried::
+
+    standardised before the head   rate 1e-2, decay 0.1, 1,000 steps         0.735  0.58
+                                   rate 2e-2, decay 0.1, 1,000 steps         0.740  0.59
+                                   rate 1e-2, decay 0.3, 600 steps           0.729  0.57
+                                   rate 3e-3, decay 0.3, 600 steps           0.676  0.57
+    not standardised               the best of rates 1e-3 to 2e-2, 300 steps 0.580  0.57
+    the linear probe                                                         0.642  0.57
+"""
 
 
 class AttentionPool(nn.Module):
@@ -39,6 +50,7 @@ class AttentionPool(nn.Module):
         # A query of zeros takes the mean of all patches, and the training leads away from it.
         self.query_HD = nn.Parameter(torch.zeros(heads, width))
         self.value_HDE = nn.Parameter(torch.randn(heads, width, width // heads) / width**0.5)
+        self.norm = nn.BatchNorm1d(width // heads * heads, affine=False)
         self.head = nn.Linear(width // heads * heads, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -48,7 +60,7 @@ class AttentionPool(nn.Module):
         states = (states_NPD.float() - self.mean_D) / self.std_D
         share_NPH = (states @ self.query_HD.T / states.shape[-1] ** 0.5).softmax(1)
         pooled_NHD = share_NPH.transpose(1, 2) @ states
-        return self.head(torch.einsum("nhd,hde->nhe", pooled_NHD, self.value_HDE).flatten(1))
+        return self.head(self.norm(torch.einsum("nhd,hde->nhe", pooled_NHD, self.value_HDE).flatten(1)))
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,8 @@ def attention_probe(
         seed: of the first weights and the order.
         device: where to compute.
     """
+    if not train.fittable_C.any():
+        return unfitted(len(states_NPD), train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         probe = AttentionPool(*_moments(train.features), heads, train.labels_NC.shape[1]).to(device)
@@ -113,8 +127,10 @@ def _moments(states_NPD: np.ndarray) -> tuple[Tensor, Tensor]:
 
 @torch.inference_mode()
 def _scores(probe: AttentionPool, states_NPD: np.ndarray, fittable_C: np.ndarray, device: torch.device) -> np.ndarray:
+    probe.eval()
     parts = [
         probe(torch.from_numpy(states_NPD[first : first + BATCH]).to(device)).cpu().numpy()
         for first in range(0, len(states_NPD), BATCH)
     ]
+    probe.train()
     return np.where(fittable_C, np.concatenate(parts).astype(np.float64), np.nan)

@@ -41,14 +41,15 @@ SEES = {
     "pixels": "pixels",
     "untrained": "untrained",
     "attention": "states",
+    "attention_untrained": "untrained_states",
     "fine_tune": "images",
     "scratch": "images",
     "zero_shot": "vectors",
 }
 """Which features each method takes."""
 
-BASELINES = {"linear": ("pixels", "untrained"), "fine_tune": ("scratch",)}
-GAINS = BASELINES | {"attention": ("linear",)}
+BASELINES = {"linear": ("pixels", "untrained"), "attention": ("attention_untrained",), "fine_tune": ("scratch",)}
+GAINS = BASELINES | {"attention": ("attention_untrained", "linear")}
 """Which methods a method is compared with, by the same draws."""
 
 _STATES_BYTES = 4 * 2**30
@@ -79,7 +80,7 @@ def classify(
     features, side = _features(exported, labelled, split, config, methods)
     everywhere = [*labelled[split], *labelled.get("train", [])]
     groups, clash = groups_of(everywhere)
-    parts = [_part(features, split, names) for names in groups]
+    parts = [_part(features, split, names, methods != ["zero_shot"]) for names in groups]
     scored = {part.name: _score_group(exported, part, methods, config) for part in parts if part.classes}
     left_out = {(f"{part.name}/" if clash else "") + name: why for part in parts for name, why in part.left_out.items()}
     if not scored:
@@ -118,13 +119,15 @@ class Part:
     """Classes that cannot be scored, and why."""
 
 
-def usable_classes(train: list[dict[str, int]], test: list[dict[str, int]]) -> tuple[list[str], dict[str, str]]:
-    """The classes that can be scored, and for each of the others why it cannot; without any image in train, test decides."""
+def usable_classes(
+    train: list[dict[str, int]], test: list[dict[str, int]], uses_train: bool = True
+) -> tuple[list[str], dict[str, str]]:
+    """The classes that can be scored, and for each of the others why it cannot."""
     usable, left_out = [], {}
     for name in sorted({name for labels in (*train, *test) for name in labels}):
-        for split, labels in (("train", train), ("the scored split", test)):
+        for split, labels in (*([("train", train)] if uses_train else []), ("the scored split", test)):
             positives, negatives = (sum(one.get(name) == value for one in labels) for value in (1, 0))
-            if min(positives, negatives) < MIN_OF_EACH and (labels or split != "train"):
+            if min(positives, negatives) < MIN_OF_EACH:
                 left_out[name] = f"{positives} positives and {negatives} negatives in {split}, {MIN_OF_EACH} of each are needed"
                 break
         else:
@@ -155,15 +158,15 @@ def _features(
     side = 0
     if "attention" in methods:
         num_images = sum(len(choose(folders, WITH_IMAGE, limit)) for folders, limit in found.values())
-        side = states_side(exported, num_images, _STATES_BYTES)
-    control = untrained(exported) if "untrained" in methods else None
+        side = states_side(exported, num_images, _STATES_BYTES // (1 + ("attention_untrained" in methods)))
+    control = untrained(exported) if {"untrained", "attention_untrained"} & set(methods) else None
     wanted = Wanted(control, side, images="fine_tune" in methods)
     return {name: image_features(exported, *one, config.batch, wanted) for name, one in found.items()}, side
 
 
-def _part(features: dict[str, ImageFeatures], split: str, names: list[str]) -> Part:
+def _part(features: dict[str, ImageFeatures], split: str, names: list[str], uses_train: bool) -> Part:
     train, val, test = (features[name].of_sources(names) for name in ("train", "val", split))
-    classes, left_out = usable_classes(train.labels, test.labels)
+    classes, left_out = usable_classes(train.labels, test.labels, uses_train)
     return Part("+".join(names), train, None if split == "val" else val, test, classes, left_out)
 
 
@@ -197,7 +200,7 @@ def _fits(exported: Exported, part: Part, method: str, share: float, config: Eva
             start, layer_decay = (untrained(exported, draw), 1.0) if method == "scratch" else (exported, LAYER_DECAY)
             how = Tuning(config.fine_tune_steps, config.fine_tune_batch, config.fine_tune_lr, layer_decay, draw)
             fit = fine_tune(start, train, choose_on, test, how)
-        elif method == "attention":
+        elif method.startswith("attention"):
             shape, device = exported.model.shape, exported.model.mlm_bias.device
             fit = attention_probe(train, choose_on, test, shape.heads, draw, device)
         else:
@@ -263,6 +266,7 @@ def _about(method: str, side: int) -> str:
         "pixels": f"{logistic} {THUMBNAIL} x {THUMBNAIL} pixels",
         "untrained": f"{logistic} the features of the network with fresh weights",
         "attention": f"learned queries pool the frozen states of summary and patches{squares}; one linear head",
+        "attention_untrained": "the same on the network with fresh weights",
         "fine_tune": "all weights are trained from the model's, less the further from the head",
         "scratch": "all weights are trained from fresh ones",
         "zero_shot": "the image's vector against English prompts that a finding is there and that it is not; no label is used",

@@ -46,9 +46,10 @@ class ImageFeatures:
     """Features of labelled images; row n of every field belongs to one image."""
 
     features: dict[str, np.ndarray]
-    """By what made them: (images, F) float32 of "model", "pixels" (reduced, THUMBNAIL ** 2 of them, in 0..1), "vectors" where
-    there is a contrastive head, and of what was asked for "untrained" (the same network with fresh weights); (images, P, D)
-    float16 "states", the summary's and then those of patches; (images, S, S) uint8 "images" as the model sees them."""
+    """By what made them. (images, F) float32: "model"; "pixels", reduced, THUMBNAIL ** 2 of them, in 0..1; "vectors" where there is
+    a contrastive head; "untrained", by the same network with fresh weights. (images, P, D) float16: "states", the summary's and
+    then those of patches, and "untrained_states". (images, S, S) uint8: "images" as the model sees them. The first two are always
+    there, the others where they were asked for."""
     sources: list[str]
     patients: list[str]
     labels: list[dict[str, int]]
@@ -137,7 +138,7 @@ class Wanted:
     """What is kept of images beside pooled features and reduced pixels."""
 
     control: Exported | None = None
-    """A network whose pooled features are kept too, as "untrained"."""
+    """A network whose features are kept too, as "untrained" and, with states, as "untrained_states"."""
     states_side: int = 0
     """Above 0 the states are kept, each the mean over squares of so many patches a side."""
     images: bool = False
@@ -178,6 +179,8 @@ def _kept(exported: Exported, wanted: Wanted) -> dict[str, tuple[tuple[int, ...]
         kinds["vectors"] = (shape.width,), np.float32
     if wanted.states_side:
         kinds["states"] = (num_states(exported, wanted.states_side), shape.width), np.float16
+        if wanted.control is not None:
+            kinds["untrained_states"] = kinds["states"]
     if wanted.images:
         kinds["images"] = (shape.image_size, shape.image_size), np.uint8
     return kinds
@@ -193,7 +196,10 @@ def _features_of(exported: Exported, images: list[np.ndarray], wanted: Wanted) -
     if wanted.states_side:
         made["states"] = patch_states(states, packed, wanted.states_side)
     if wanted.control is not None:
-        made["untrained"] = pooled_images(*run_model(wanted.control, examples))
+        states, packed = run_model(wanted.control, examples)
+        made["untrained"] = pooled_images(states, packed)
+        if wanted.states_side:
+            made["untrained_states"] = patch_states(states, packed, wanted.states_side)
     found = {name: values.float().cpu().numpy() for name, values in made.items()}
     found["pixels"] = np.stack([_thumbnail(image) for image in images])
     return found | ({"images": np.stack(images)} if wanted.images else {})

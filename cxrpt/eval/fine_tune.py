@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cxrpt.checkpoint.export import Exported
 from cxrpt.eval.features import pooled_images, run_model
-from cxrpt.eval.labelled import Fitted, Labelled
+from cxrpt.eval.labelled import Fitted, Labelled, unfitted
 from cxrpt.eval.samples import plain_example
 from cxrpt.eval.schedule import batches, is_check, label_loss, num_steps, pace
 from cxrpt.eval.scores import mean_auroc
@@ -51,6 +51,8 @@ def fine_tune(exported: Exported, train: Labelled, choose_on: Labelled | None, i
         images_NSS: to be scored.
         how: schedule, rates and seed.
     """
+    if not train.fittable_C.any():
+        return unfitted(len(images_NSS), train)
     tuned = dataclasses.replace(exported, model=copy.deepcopy(exported.model).train())
     device = tuned.model.mlm_bias.device
     # The head starts from zeros, as that of a probe: nothing here is random but the order.

@@ -42,6 +42,11 @@ class Fitted:
     """What was chosen in fitting, and on what."""
 
 
+def unfitted(images: int, train: Labelled) -> Fitted:
+    """What a method gives that has no class to learn."""
+    return Fitted(np.full((images, train.labels_NC.shape[1]), np.nan), {"on": "nothing: no class has both kinds of label"})
+
+
 def label_matrix(labels: list[dict[str, int]], classes: list[str]) -> np.ndarray:
     """(images, classes) int8: 1, 0, or -1 for what is uncertain or not known."""
     matrix = [[labels_of.get(name, -1) for name in classes] for labels_of in labels]

@@ -63,7 +63,7 @@ def _classify_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[R
     return rows + ([Row("classify", "no mean", "", "", details["no_mean"])] if details["no_mean"] else [])
 
 
-_BASELINES = ("pixels", "untrained", "scratch")
+_BASELINES = ("pixels", "untrained", "attention_untrained", "scratch")
 
 
 def _mean_row(details: dict[str, Any], method: str, share: str, scores: dict[str, Any], source: str | None) -> Row:

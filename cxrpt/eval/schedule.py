@@ -36,12 +36,13 @@ def pace(step: int, steps: int) -> float:
 def batches(images: int, batch: int, steps: int, seed: int) -> Iterator[np.ndarray]:
     """Numbers of the images of each step: pass after pass over all of them, each in an order of its own.
 
-    A pass ends with the batch that its last image is in, so that no batch holds an image twice.
+    A pass is cut into batches of nearly one size, `batch` at most: a last one of a single image would weigh as much as any.
     """
     per_pass = math.ceil(images / batch)
     for step in range(steps):
-        epoch, first = step // per_pass, step % per_pass * batch
-        yield permute(np.arange(first, min(first + batch, images)), images, derive(_ORDER, seed, epoch))
+        epoch, number = divmod(step, per_pass)
+        places = np.arange(images * number // per_pass, images * (number + 1) // per_pass)
+        yield permute(places, images, derive(_ORDER, seed, epoch))
 
 
 def is_check(step: int, steps: int) -> bool:
