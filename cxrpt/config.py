@@ -20,7 +20,7 @@ STOP_SIGNAL_NAMES = ("TERM", "INT", "USR1", "USR2", "HUP", "ALRM", "XCPU")
 """Signals that may ask a run to stop; SIGQUIT writes stacks."""
 
 CLASSIFIERS = ("linear", "attention", "fine_tune", "zero_shot")
-"""Methods of classification that an evaluation may be asked for."""
+"""How findings may be told from images: by probes of frozen states, with all weights trained, from prompts."""
 
 
 @dataclass
@@ -210,8 +210,7 @@ class EvalConfig:
     split: str = "test"
     """Split that is scored; probes are fitted on `train`."""
     classifiers: list[str] = field(default_factory=lambda: ["linear", "attention", "zero_shot"])
-    """How findings are told from images: linear, attention (both on frozen states), fine_tune (all weights are trained, which
-    takes long) and zero_shot (from prompts; only where the contrast is on). Each brings its baselines."""
+    """Some of CLASSIFIERS, each with its baselines; fine_tune takes long, and zero_shot needs the contrast."""
     label_shares: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
     """Per cent of the labelled training patients whose labels are used."""
     label_draws: int = 3
@@ -432,19 +431,14 @@ def check_config(config: RunConfig) -> None:
     _require(config.eval.split in ("val", "test"), "eval.split", config.eval.split, "must be val or test")
     for ratio in config.eval.mask_ratios:
         _require(0 < ratio < 1, "eval.mask_ratios", ratio, "must lie between 0 and 1, both left out")
-    counts = ("max_train_images", "max_images", "max_pairs", "max_regenerated", "batch")
-    for key in (*counts, "label_draws", "fine_tune_steps", "fine_tune_batch"):
+    sizes = ("max_train_images", "max_images", "max_pairs", "max_regenerated", "batch")
+    for key in (*sizes, "label_draws", "fine_tune_steps", "fine_tune_batch"):
         _require(getattr(config.eval, key) > 0, f"eval.{key}", getattr(config.eval, key), "must be above 0")
-    for name in config.eval.classifiers:
+    for name in config.eval.classifiers or [""]:
         _require(name in CLASSIFIERS, "eval.classifiers", name, f"must be one of {', '.join(CLASSIFIERS)}")
-    _require(
-        bool(config.eval.classifiers), "eval.classifiers", [], "must name one; leave classify out of eval.tasks to skip it"
-    )
-    for share in config.eval.label_shares:
+    for share in config.eval.label_shares or [0.0]:
         _require(0 < share <= 100, "eval.label_shares", share, "must be per cent, above 0 and at most 100")
-    _require(bool(config.eval.label_shares), "eval.label_shares", [], "must name one, as in [100]")
-    lr = config.eval.fine_tune_lr
-    _require(0 < lr < float("inf"), "eval.fine_tune_lr", lr, "must be above 0")
+    _require(0 < config.eval.fine_tune_lr < 1, "eval.fine_tune_lr", config.eval.fine_tune_lr, "must lie between 0 and 1")
     for task in config.eval.tasks:
         _require(task in ("classify", "retrieve", "regenerate"), "eval.tasks", task, "must be classify, retrieve or regenerate")
 

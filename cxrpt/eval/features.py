@@ -46,10 +46,9 @@ class ImageFeatures:
     """Features of labelled images; row n of every field belongs to one image."""
 
     features: dict[str, np.ndarray]
-    """By what made them. (images, F) float32: "model"; "pixels", reduced, THUMBNAIL ** 2 of them, in 0..1; "vectors" where there is
-    a contrastive head; "untrained", by the same network with fresh weights. (images, P, D) float16: "states", the summary's and
-    then those of patches, and "untrained_states". (images, S, S) uint8: "images" as the model sees them. The first two are always
-    there, the others where they were asked for."""
+    """By what made them. (images, F) float32: "model"; "pixels", THUMBNAIL ** 2 of them, in 0..1; "vectors" where there
+    is a contrastive head; "untrained", by the same network with fresh weights. (images, P, D) float16: "states", the summary's
+    and then those of patches, and "untrained_states". (images, S, S) uint8: "images" as the model sees them."""
     sources: list[str]
     patients: list[str]
     labels: list[dict[str, int]]

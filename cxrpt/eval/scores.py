@@ -93,9 +93,8 @@ def roc_curve(truth_N: np.ndarray, scores_N: np.ndarray) -> np.ndarray:
         np.concatenate([[0], np.cumsum(np.add.reduceat(kind, starts, dtype=np.int64))]) for kind in (truth, ~truth)
     )
     tpr, fpr = positives / positives[-1], negatives / negatives[-1]
-    # Where the curve is upright, its upper end counts.
-    last = np.flatnonzero(np.concatenate([fpr[1:] != fpr[:-1], [True]]))
-    curve = np.interp(np.linspace(0, 1, ROC_POINTS), fpr[last], tpr[last])
+    # Where the curve is upright, np.interp takes its upper end.
+    curve = np.interp(np.linspace(0, 1, ROC_POINTS), fpr, tpr)
     curve[0] = 0.0
     return curve
 
