@@ -12,6 +12,8 @@ What a linear probe on means cannot see, a finding that shows in few patches, th
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +36,8 @@ the same images chose these numbers, and no other model or data was tried::
     not standardised               the best of rates 1e-3 to 2e-2, 300 steps 0.580  0.57
     the linear probe                                                         0.642  0.57
 """
+
+_SMALL_BYTES = 2**24
 
 
 class AttentionPool(nn.Module):
@@ -87,6 +91,13 @@ def attention_probe(
     """
     if not train.fittable_C.any():
         return unfitted(len(states_NPD), train)
+    with _threads(4 * BATCH * states_NPD[:1].size):
+        return _fit(train, choose_on, states_NPD, heads, seed, device)
+
+
+def _fit(
+    train: Labelled, choose_on: Labelled | None, states_NPD: np.ndarray, heads: int, seed: int, device: torch.device
+) -> Fitted:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         probe = AttentionPool(*_moments(train.features), heads, train.labels_NC.shape[1]).to(device)
@@ -110,6 +121,17 @@ def attention_probe(
         probe.load_state_dict(best.weights)
     chosen = {"step": best.step if best else steps, "of": steps, "on": "val" if best else "nothing: the last step"}
     return Fitted(_scores(probe, states_NPD, train.fittable_C, device), chosen)
+
+
+@contextmanager
+def _threads(batch_bytes: int) -> Iterator[None]:
+    """One thread for small batches: more gain nothing there, and lose much where cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if batch_bytes < _SMALL_BYTES else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _moments(states_NPD: np.ndarray) -> tuple[Tensor, Tensor]:
