@@ -1,19 +1,20 @@
 """AUROC, average precision and ROC curves, for many weightings of the same images at once.
 
-truth, scores ─► one sort ─► groups of equal scores ─► sums of weights of positives and negatives ─► (draws,) of each score
+truth, scores ─► one sort ─► groups of images ─► sums of the weights of their positives and negatives ─► (draws,) of each score
 
 A draw of the bootstrap is a weight for every image (`bootstrap.patient_draws`), so that no draw needs a sort of its own.
 
-Legend of shapes: N images, G groups of equal scores, B weightings.
+Legend of shapes: N images, G groups of images that need not be told apart, B weightings.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 ROC_POINTS = 101
-_AT_ONCE = 2**21
-"""Entries of a block of weights: what its sums need stays in the cache."""
+_AT_ONCE = 2**18
+"""Entries of a block of sums."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,39 @@ def quality(truth_N: np.ndarray, scores_N: np.ndarray, weights_NB: np.ndarray) -
         scores_N: higher means more positive.
         weights_NB: 0 or more, each column a weighting.
     """
-    order = np.argsort(-scores_N, kind="stable")
-    starts = _first_of_equals(scores_N[order])
-    truth = (truth_N[order] == 1).astype(weights_NB.dtype)[:, None]
-    found = []
-    for first in range(0, weights_NB.shape[1], step := max(1, _AT_ONCE // max(1, len(order)))):
-        found.append(_quality_of_sorted(truth, weights_NB[order, first : first + step], starts))
+    positive_N, group_N = truth_N == 1, _groups(truth_N, scores_N)
+    shape = (int(group_N.max()) + 1, len(group_N))
+    sums = [_indicator(group_N, kind, shape, weights_NB.dtype) for kind in (positive_N, ~positive_N)]
+    step = max(1, _AT_ONCE // shape[0])
+    blocks = (weights_NB[:, first : first + step] for first in range(0, weights_NB.shape[1], step))
+    found = [_quality_of_groups(*((one @ block).astype(np.float64) for one in sums)) for block in blocks]
     return Quality(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
-def _quality_of_sorted(truth_N1: np.ndarray, weights_NB: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    positives_GB = np.add.reduceat(weights_NB * truth_N1, starts, axis=0, dtype=np.float64)
-    negatives_GB = np.add.reduceat(weights_NB, starts, axis=0, dtype=np.float64) - positives_GB
+def _groups(truth_N: np.ndarray, scores_N: np.ndarray) -> np.ndarray:
+    """The number of the group that each image is in, from high to low scores.
+
+    Images of equal scores are one group; so are neighbouring groups without a positive, which no score can tell apart: of a
+    rare class few groups are left.
+    """
+    order = np.argsort(-scores_N, kind="stable")
+    starts = _first_of_equals(scores_N[order])
+    has_positive = np.add.reduceat(truth_N[order] == 1, starts, dtype=np.int64) > 0
+    begins = np.zeros(len(order), np.int64)
+    begins[starts] = np.concatenate([[False], has_positive[1:] | has_positive[:-1]])
+    groups = np.empty(len(order), np.int64)
+    groups[order] = np.cumsum(begins)
+    return groups
+
+
+def _indicator(group_N: np.ndarray, taken_N: np.ndarray, shape: tuple[int, int], kind: np.dtype) -> csr_array:
+    """(G, N) matrix that adds up the rows of each group that are taken."""
+    (numbers,) = np.nonzero(taken_N)
+    return csr_array((np.ones(len(numbers), kind), (group_N[numbers], numbers)), shape)
+
+
+def _quality_of_groups(positives_GB: np.ndarray, negatives_GB: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC and average precision from the weights of each group, (B,) each."""
     above_GB, false_GB = np.cumsum(positives_GB, axis=0), np.cumsum(negatives_GB, axis=0)
     positives_B, negatives_B = above_GB[-1], false_GB[-1]
     # A negative loses to the positives above it, and half to those beside it.
@@ -55,8 +77,7 @@ def _quality_of_sorted(truth_N1: np.ndarray, weights_NB: np.ndarray, starts: np.
     taken_GB = above_GB + false_GB
     precision_GB = np.divide(above_GB, taken_GB, out=np.zeros_like(taken_GB), where=taken_GB > 0)
     gained_B = (positives_GB * precision_GB).sum(0)
-    both = (positives_B > 0) & (negatives_B > 0)
-    none = np.full(len(both), np.nan)
+    both, none = (positives_B > 0) & (negatives_B > 0), np.full(len(positives_B), np.nan)
     auroc_B = np.divide(won_B, positives_B * negatives_B, out=none.copy(), where=both)
     return auroc_B, np.divide(gained_B, positives_B, out=none.copy(), where=both)
 

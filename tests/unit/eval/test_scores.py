@@ -10,7 +10,7 @@ from cxrpt.eval.scores import auroc, mean_auroc, quality, roc_curve
 @pytest.mark.parametrize("levels", [1, 3, 10_000])
 def test_scores_equal_scikit_learn_with_weights_and_ties(levels, monkeypatch):
     # Blocks of a few weightings, the last of them smaller.
-    monkeypatch.setattr(module, "_AT_ONCE", 80 * 7)
+    monkeypatch.setattr(module, "_AT_ONCE", 40 * 7)
     rng = np.random.default_rng(levels)
     truth, values = rng.integers(0, 2, 80), rng.integers(0, levels, 80) / levels - 0.5
     weights = rng.integers(0, 4, (20, 80)).astype(np.float32)
