@@ -33,7 +33,7 @@ from cxrpt.eval.labelled import Fitted, Labelled, label_matrix
 from cxrpt.eval.linear_probe import linear_probe
 from cxrpt.eval.protocols import groups_of, protocols
 from cxrpt.eval.samples import CannotRunError, SplitFolder, choose
-from cxrpt.eval.score_sheet import MIN_OF_EACH, Target, compare, roc_curves, target
+from cxrpt.eval.score_sheet import MIN_OF_EACH, Target, compare, means_of_draws, roc_curves, target
 from cxrpt.eval.zero_shot import zero_shot
 
 SEES = {
@@ -96,7 +96,7 @@ def classify(
         "protocols": protocols(everywhere),
         "no_mean": clash,
         "features": IMAGE_POOLING,
-        "interval": "95 %, bootstrap over patients",
+        "interval": "95 %, bootstrap over patients of the scored split; how far draws of labels are apart is not in it",
         "left_out": left_out,
         "not_run": not_run,
         "bad_samples": {name: dict(found.bad) for name, found in features.items() if found.bad},
@@ -220,6 +220,7 @@ def _sheets(found: Target, sources: list[str], fits: dict[str, list[Fitted]]) ->
         curves = roc_curves(found, drawn[name])
         sheets[name] = together[name] | {
             "draws": len(each),
+            "auroc_of_draws": means_of_draws(found, drawn[name]),
             "chosen": [fit.chosen for fit in each],
             "chance": {found.classes[n]: int(unfitted[n]) for n in np.flatnonzero(unfitted)},
             "classes": {one: values | {"roc": curves[one]} for one, values in together[name]["classes"].items()},

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cxrpt.eval.bootstrap import interval, patient_draws
-from cxrpt.eval.scores import ROC_POINTS, Quality, quality, roc_curve
+from cxrpt.eval.scores import ROC_POINTS, Quality, mean_auroc, quality, roc_curve
 
 MIN_OF_EACH = 5
 """A class needs at least this many positives and negatives to be scored."""
@@ -105,6 +105,13 @@ def compare(
         name: sheet(target, source, one, {other: measured[other] for other in gains.get(name, ()) if other in measured})
         for name, one in measured.items()
     }
+
+
+def means_of_draws(target: Target, drawn: list[np.ndarray]) -> list[float]:
+    """The mean AUROC over the classes, for each draw of labels: how far they are apart is in no interval."""
+    labels = target.labels_NC
+    enough = [n for n in range(len(target.classes)) if min((labels[:, n] == value).sum() for value in (0, 1)) >= MIN_OF_EACH]
+    return [mean_auroc(labels[:, enough], np.nan_to_num(scores[:, enough])) for scores in drawn]
 
 
 def roc_curves(target: Target, drawn: list[np.ndarray]) -> dict[str, dict[str, list[float]]]:

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cxrpt.eval.bootstrap import patient_draws
-from cxrpt.eval.score_sheet import Target, compare, roc_curves
+from cxrpt.eval.score_sheet import Target, compare, means_of_draws, roc_curves
 
 CLASSES = ["x", "y", "z"]
 NUM_IMAGES = 100
@@ -76,6 +76,13 @@ def test_a_class_that_a_draw_could_not_fit_counts_as_chance(made):
     prevalence = alone["x"]["positives"] / (alone["x"]["positives"] + alone["x"]["negatives"])
     assert both["x"]["auprc"] == pytest.approx((alone["x"]["auprc"] + prevalence) / 2)
     assert both["y"] == pytest.approx(alone["y"])
+
+
+def test_the_mean_over_draws_is_that_of_their_means(made):
+    _, drawn, images = made
+    each = means_of_draws(images, drawn["linear"])
+    assert len(set(each)) == 3
+    assert np.mean(each) == pytest.approx(compare(images, None, drawn, {})["linear"]["mean"]["auroc"])
 
 
 def test_where_no_class_has_enough_there_is_no_mean(made):
