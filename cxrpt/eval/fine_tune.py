@@ -5,6 +5,9 @@ images ─► plain examples ─► model ─► mean of patch states | summary 
 A layer's learning rate falls with its distance from the head (Clark et al., 2020, ELECTRA; for images Bao et al., 2022, BEiT):
 what a pre-trained trunk has learned is changed least where it is most general. From fresh weights there is nothing to keep, and
 all layers have the same rate. Pictures are not augmented.
+
+No rate was tuned. Of one model of 60 steps on a made-up hospital, 513 labelled images and 80 steps, mean AUROC of 176 images: 0.59
+fine-tuned, 0.67 from fresh weights; without standardising before the head 0.54 and 0.55.
 """
 
 import copy
@@ -55,10 +58,7 @@ def fine_tune(exported: Exported, train: Labelled, choose_on: Labelled | None, i
         return unfitted(len(images_NSS), train)
     tuned = dataclasses.replace(exported, model=copy.deepcopy(exported.model).train())
     device = tuned.model.mlm_bias.device
-    # The head starts from zeros, as that of a probe: nothing here is random but the order.
-    head = nn.Linear(2 * tuned.model.shape.width, train.labels_NC.shape[1]).to(device)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
+    head = _head(2 * tuned.model.shape.width, train.labels_NC.shape[1]).to(device)
     optimizer = torch.optim.AdamW(_groups(tuned, head, how), weight_decay=_WEIGHT_DECAY)
     labels, fittable = (torch.from_numpy(part).to(device) for part in (train.labels_NC, train.fittable_C))
     steps = num_steps(len(train), how.batch, how.steps, EPOCHS)
@@ -82,6 +82,14 @@ def fine_tune(exported: Exported, train: Labelled, choose_on: Labelled | None, i
         head.load_state_dict(best[2][1])
     chosen = {"step": best[1] if best else steps, "of": steps, "on": "val" if best else "nothing: the last step"}
     return Fitted(_scores(tuned, head, images_NSS, train.fittable_C, how.batch), chosen)
+
+
+def _head(width: int, classes: int) -> nn.Module:
+    """Standardises over the batch, as the attention probe does, and starts from zeros: nothing is random but the order."""
+    linear = nn.Linear(width, classes)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(nn.BatchNorm1d(width, affine=False), linear)
 
 
 def layer_of(name: str, depth: int) -> int | None:
@@ -121,4 +129,7 @@ def _scores(tuned: Exported, head: nn.Module, images_NSS: np.ndarray, fittable_C
         for first in range(0, len(images_NSS), batch):
             yield _logits(tuned, head, images_NSS[first : first + batch]).float().cpu().numpy()
 
-    return np.where(fittable_C, np.concatenate(list(parts())).astype(np.float64), np.nan)
+    head.eval()
+    scores = list(parts())
+    head.train()
+    return np.where(fittable_C, np.concatenate(scores).astype(np.float64), np.nan)

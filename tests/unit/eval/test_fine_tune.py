@@ -57,8 +57,10 @@ def test_layers_further_from_the_head_learn_more_slowly(small):
     )
     assert [layer_of(name, 2) for name in names] == [0, 1, 2, 3] and layer_of("text.token.weight", 2) is None
     groups = _groups(small, torch.nn.Linear(48, 1), HOW)
-    rates = {group["highest"] for group in groups[:-1]}
-    assert rates == {HOW.rate * 0.75**distance for distance in range(4)}
+    rates = {id(weight): group["highest"] for group in groups for weight in group["params"]}
+    weights = dict(small.model.named_parameters())
+    found = [rates[id(weights[name])] for name in names]
+    assert found == pytest.approx([HOW.rate * 0.75**distance for distance in (3, 2, 1, 0)])
     trained = {id(weight) for group in groups for weight in group["params"]}
     unseen = {name.split(".")[0] for name, weight in small.model.named_parameters() if id(weight) not in trained}
     assert unseen == {"text", "mlm_head", "mlm_bias", "mvm_heads"}

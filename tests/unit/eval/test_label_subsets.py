@@ -18,6 +18,9 @@ def test_a_draw_depends_on_pseudonyms_alone():
     order = np.random.default_rng(0).permutation(600)
     again = subset_of([PATIENTS[n] for n in order], 10, 0)
     assert (again == taken[order]).all()
+    # Without half of the patients, those of the others who came first still do.
+    half = PATIENTS[:300]
+    assert (taken[:300] <= subset_of(half, 20, 0)).all()
     both = subset_of(PATIENTS, 50, 0) & subset_of(PATIENTS, 50, 1)
     assert 100 < both.sum() < 200
 
