@@ -19,6 +19,9 @@ from cxrpt.errors import InputError
 STOP_SIGNAL_NAMES = ("TERM", "INT", "USR1", "USR2", "HUP", "ALRM", "XCPU")
 """Signals that may ask a run to stop; SIGQUIT writes stacks."""
 
+CLASSIFIERS = ("linear", "attention", "fine_tune", "zero_shot")
+"""How findings may be told from images: by probes of frozen states, with all weights trained, from prompts."""
+
 
 @dataclass
 class SourceConfig:
@@ -206,6 +209,17 @@ class EvalConfig:
     tasks: list[str] = field(default_factory=lambda: ["classify", "retrieve", "regenerate", "grounding"])
     split: str = "test"
     """Split that is scored; probes are fitted on `train`."""
+    classifiers: list[str] = field(default_factory=lambda: ["linear", "attention", "zero_shot"])
+    """Some of CLASSIFIERS, each with its baselines; fine_tune takes long, and zero_shot needs the contrast."""
+    label_shares: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
+    """Per cent of the labelled training patients whose labels are used."""
+    label_draws: int = 3
+    """How often a share below 100 is drawn; scores are means over the draws."""
+    fine_tune_steps: int = 300
+    """Steps of one fine-tuning, at most; there is one for every share and draw, and one more from fresh weights."""
+    fine_tune_batch: int = 32
+    fine_tune_lr: float = 5e-4
+    """Learning rate of the last layer; those below it have less."""
     max_train_images: int = 20_000
     max_images: int = 5_000
     max_pairs: int = 1_000
@@ -221,7 +235,7 @@ class EvalConfig:
     max_probed: int = 300
     """Pairs, at most, whose words and regions are hidden by the grounding probes; also reports of a source for masked words."""
     untrained_baseline: bool = True
-    """Also probe the network with fresh weights; doubles the time that features take."""
+    """Also probe the network with fresh weights, which doubles the time that features take, and fine-tune it."""
     batch: int = 64
     threads: int = 0
     """CPU threads; 0 takes all."""
@@ -443,8 +457,14 @@ def check_config(config: RunConfig) -> None:
     for key in ("mask_ratios", "mask_kinds"):
         _require(bool(getattr(config.eval, key)), f"eval.{key}", getattr(config.eval, key), "must name at least one")
     _require(config.eval.max_biharmonic >= 0, "eval.max_biharmonic", config.eval.max_biharmonic, "must be 0 (none) or more")
-    for key in ("max_train_images", "max_images", "max_pairs", "max_regenerated", "max_probed", "batch"):
+    sizes = ("max_train_images", "max_images", "max_pairs", "max_regenerated", "max_probed", "batch")
+    for key in (*sizes, "label_draws", "fine_tune_steps", "fine_tune_batch"):
         _require(getattr(config.eval, key) > 0, f"eval.{key}", getattr(config.eval, key), "must be above 0")
+    for name in config.eval.classifiers or [""]:
+        _require(name in CLASSIFIERS, "eval.classifiers", name, f"must be one of {', '.join(CLASSIFIERS)}")
+    for share in config.eval.label_shares or [0.0]:
+        _require(0 < share <= 100, "eval.label_shares", share, "must be per cent, above 0 and at most 100")
+    _require(0 < config.eval.fine_tune_lr < 1, "eval.fine_tune_lr", config.eval.fine_tune_lr, "must lie between 0 and 1")
     for task in config.eval.tasks:
         known_tasks = ("classify", "retrieve", "regenerate", "grounding")
         _require(task in known_tasks, "eval.tasks", task, f"must be one of {', '.join(known_tasks)}")

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from data_prep.ledger import Reason
 
+SPLIT_BY_HASH = "hash of the patient"
+"""What puts patients into splits where no list does, as manifests tell it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identifiers:
@@ -104,7 +107,8 @@ class Export:
 
     studies: tuple[Study, ...]
     set_aside: tuple[SetAside, ...] = ()
-    official_split: bool = False
+    split_by: str = SPLIT_BY_HASH
+    """What put patients into splits: this, or lists that somebody made; manifests tell it."""
     remarks: tuple[str, ...] = ()
     """Lines for the user, without anything that identifies."""
 

@@ -1,112 +1,131 @@
-"""Findings by a linear probe on frozen features, beside the same probe on reduced pixels and on an untrained network.
+"""Findings in images: methods that see 1, 10 and 100 per cent of the labels, their baselines, and prompts without a label.
 
-train features, labels ─► standardise ─► one logistic regression a class ─► scores of the test images ─► AUROC
+features of train, val, split ─┬─ sources of one protocol ─ labels of a share of the patients ─► method ─► scores ─► sheet
+                               └─ ...
 
-One C for all classes, the one with the best mean AUROC on val (by cross-validation over patients where val is too small);
-uncertain (-1) and unknown labels are left out, class by class.
+Uncertain (-1) and unknown labels are left out, class by class. What is chosen is chosen on val, whole, also where few labels of
+train are used; where val itself is scored it chooses nothing.
 """
 
-import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from cxrpt.checkpoint.export import Exported
 from cxrpt.config import EvalConfig
-from cxrpt.eval.bootstrap import auroc, interval, patient_draws, weighted_auroc
-from cxrpt.eval.features import IMAGE_POOLING, THUMBNAIL, ImageFeatures, image_features, labelled_sources, untrained
-from cxrpt.eval.samples import CannotRunError, SplitFolder
+from cxrpt.eval.attention_probe import attention_probe
+from cxrpt.eval.features import (
+    IMAGE_POOLING,
+    THUMBNAIL,
+    WITH_IMAGE,
+    ImageFeatures,
+    Wanted,
+    image_features,
+    labelled_sources,
+    states_side,
+    untrained,
+)  # fmt: skip
+from cxrpt.eval.fine_tune import LAYER_DECAY, Tuning, fine_tune
+from cxrpt.eval.label_subsets import draws_of, subset_of
+from cxrpt.eval.labelled import Fitted, Labelled, label_matrix
+from cxrpt.eval.linear_probe import linear_probe
+from cxrpt.eval.protocols import groups_of, protocols
+from cxrpt.eval.samples import CannotRunError, SplitFolder, choose
+from cxrpt.eval.score_sheet import MIN_OF_EACH, Target, compare, means_of_draws, roc_curves, target
+from cxrpt.eval.zero_shot import zero_shot
 
-MIN_OF_EACH = 5
-"""A class needs at least this many positives and negatives in train and in the split that is scored."""
+SEES = {
+    "linear": "model",
+    "pixels": "pixels",
+    "untrained": "untrained",
+    "attention": "states",
+    "attention_untrained": "untrained_states",
+    "fine_tune": "images",
+    "scratch": "images",
+    "zero_shot": "vectors",
+}
+"""Which features each method takes."""
 
-C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-_FOLDS = 3
-_MAX_ITERATIONS = 500
+BASELINES = {"linear": ("pixels", "untrained"), "attention": ("attention_untrained",), "fine_tune": ("scratch",)}
+GAINS = BASELINES | {"attention": ("attention_untrained", "linear")}
+"""Which methods a method is compared with, by the same draws."""
 
-_SMALL_BYTES = 2**26
-"""Matrices below this are fitted on one thread: threads gain nothing there, and lose much where cores are shared."""
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """What a probe sees: rows are images."""
-
-    features_NF: np.ndarray
-    labels_NC: np.ndarray
-    """1, 0, or -1 where unknown or uncertain."""
-    patients: list[str]
+_STATES_BYTES = 4 * 2**30
+"""Memory for the states of all images; where they would take more, each is the mean over a square of patches."""
 
 
 def classify(
     exported: Exported, folders: dict[str, list[SplitFolder]], split: str, config: EvalConfig
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Score the linear probe on a split.
+    """Score every method on a split.
 
     Args:
         exported: the model.
         folders: the run's folders by split; `train` and `split` at least, `val` if there is one.
         split: what is scored.
-        config: limits and batch.
+        config: methods, shares, limits and batch.
 
     Returns:
         Metrics by name, and details.
 
     Raises:
-        CannotRunError: no labels, or no class with enough positives and negatives.
+        CannotRunError: no labels, no method that can run, or no class with enough positives and negatives.
     """
     labelled = {name: labelled_sources(found) for name, found in folders.items()}
-    if not labelled.get("train") or not labelled[split]:
-        raise CannotRunError(f"no labels in {'train' if not labelled.get('train') else split}")
-    limits = {"train": config.max_train_images}
-    control = untrained(exported) if config.untrained_baseline else None
-    features = {
-        name: image_features(exported, labelled[name], limits.get(name, config.max_images), config.batch, control)
-        for name in dict.fromkeys(("train", "val", split))
-        if labelled.get(name)
-    }
-    train, test = features["train"], features[split]
-    classes, left_out = usable_classes(train.labels, test.labels)
-    if not classes:
-        raise CannotRunError(
-            f"no class has {MIN_OF_EACH} positives and {MIN_OF_EACH} negatives among the {len(train)} labelled images of train "
-            f"and the {len(test)} of {split}"
-        )
-    # When val itself is scored, it must not choose C.
-    chooser = features.get("val") if split != "val" else None
-    scores, chosen = {}, {}
-    for kind in train.features:
-        choose_on = _labelled(chooser, classes, kind) if chooser else None
-        scores[kind], chosen[kind] = probe(_labelled(train, classes, kind), choose_on, _labelled(test, classes, kind))
-    metrics, report = score(test, classes, scores)
+    methods, not_run = _methods(exported, config, bool(labelled.get("train")))
+    if not labelled[split] or not methods:
+        raise CannotRunError(f"no labels in {split}" if not labelled[split] else "; ".join(not_run.values()))
+    features, side = _features(exported, labelled, split, config, methods)
+    everywhere = [*labelled[split], *labelled.get("train", [])]
+    groups, clash = groups_of(everywhere)
+    parts = [_part(features, split, names, methods != ["zero_shot"]) for names in groups]
+    scored = {part.name: _score_group(exported, part, methods, config) for part in parts if part.classes}
+    left_out = {(f"{part.name}/" if clash else "") + name: why for part in parts for name, why in part.left_out.items()}
+    if not scored:
+        few = f"{MIN_OF_EACH} positives and {MIN_OF_EACH} negatives among the {len(features['train'])} labelled images of train"
+        raise CannotRunError(f"no class has {few} and the {len(features[split])} of {split}")
+    shares = _alone(scored) if clash else next(iter(scored.values()))
+    headline = "linear" if "linear" in methods else methods[0]
     details = {
         "split": split,
+        "images": len(features[split]),
+        "patients": len(set(features[split].patients)),
+        "train_images": len(features["train"]),
+        "protocols": protocols(everywhere),
+        "no_mean": clash,
         "features": IMAGE_POOLING,
-        "probe": "logistic regression on standardised features, one C for all classes",
-        "C": {kind: chosen[kind][0] for kind in chosen},
-        "C_chosen_on": {kind: chosen[kind][1] for kind in chosen},
-        "baselines": f"the same probe on {THUMBNAIL} x {THUMBNAIL} pixels and on the network with fresh weights; chance 0.5",
-        "interval": "95 %, bootstrap over patients",
-        "train_images": len(train),
-        "images": len(test),
-        "patients": len(set(test.patients)),
-        "bad_samples": {name: dict(found.bad) for name, found in features.items() if found.bad},
+        "interval": "95 %, bootstrap over patients of the scored split; how far draws of labels are apart is not in it",
         "left_out": left_out,
+        "not_run": not_run,
+        "bad_samples": {name: dict(found.bad) for name, found in features.items() if found.bad},
+        "headline": {"method": headline, "share": list(shares[headline])[-1]},
+        "methods": {name: {"about": _about(name, side), "shares": shares[name]} for name in methods},
     }
-    return metrics, details | report
+    return _metrics(details), details
 
 
-def usable_classes(train: list[dict[str, int]], test: list[dict[str, int]]) -> tuple[list[str], dict[str, str]]:
+@dataclass(frozen=True)
+class Part:
+    """The images of sources that are fitted and averaged together."""
+
+    name: str
+    train: ImageFeatures
+    val: ImageFeatures | None
+    test: ImageFeatures
+    classes: list[str]
+    left_out: dict[str, str]
+    """Classes that cannot be scored, and why."""
+
+
+def usable_classes(
+    train: list[dict[str, int]], test: list[dict[str, int]], uses_train: bool = True
+) -> tuple[list[str], dict[str, str]]:
     """The classes that can be scored, and for each of the others why it cannot."""
     usable, left_out = [], {}
     for name in sorted({name for labels in (*train, *test) for name in labels}):
-        for split, labels in (("train", train), ("the scored split", test)):
+        for split, labels in (*([("train", train)] if uses_train else []), ("the scored split", test)):
             positives, negatives = (sum(one.get(name) == value for one in labels) for value in (1, 0))
             if min(positives, negatives) < MIN_OF_EACH:
                 left_out[name] = f"{positives} positives and {negatives} negatives in {split}, {MIN_OF_EACH} of each are needed"
@@ -116,147 +135,140 @@ def usable_classes(train: list[dict[str, int]], test: list[dict[str, int]]) -> t
     return usable, left_out
 
 
-def probe(train: Labelled, choose_on: Labelled | None, test: Labelled) -> tuple[np.ndarray, tuple[float, str]]:
-    """Fit on `train` and score `test`.
-
-    Returns:
-        (images, classes) log-odds, and the C that was used with what it was chosen on.
-    """
-    if choose_on is not None and any(_has_both(column) for column in choose_on.labels_NC.T):
-        scores = fit_and_score(train, choose_on.features_NF, C_GRID)
-        quality, where = [mean_auroc(choose_on.labels_NC, one) for one in scores], "val"
-    else:
-        quality, where = _cross_validate(train), f"{_FOLDS}-fold cross-validation over patients of train"
-    # The smallest C among equals.
-    chosen = C_GRID[int(np.nanargmax(quality))] if np.isfinite(quality).any() else C_GRID[len(C_GRID) // 2]
-    return fit_and_score(train, test.features_NF, (chosen,))[0], (chosen, where)
+def _methods(exported: Exported, config: EvalConfig, has_train: bool) -> tuple[list[str], dict[str, str]]:
+    """The methods that are run, each before its baselines, and why others that were asked for are not."""
+    methods, not_run = [], {}
+    for name in dict.fromkeys(config.classifiers):
+        if name == "zero_shot" and not exported.model.shape.contrast:
+            not_run[name] = "the model was trained without the contrast (objective.itc_weight=0), which prompts need"
+        elif name != "zero_shot" and not has_train:
+            not_run[name] = "no labels in train"
+        else:
+            baselines = BASELINES.get(name, ())
+            methods += [name, *(one for one in baselines if config.untrained_baseline or one == "pixels")]
+    return methods, not_run
 
 
-def fit_and_score(train: Labelled, features_NF: np.ndarray, grid: tuple[float, ...]) -> np.ndarray:
-    """(len(grid), N, classes) log-odds of `features_NF` by probes fitted on `train`; NaN where a class cannot be fitted."""
-    scaler = StandardScaler().fit(train.features_NF)
-    known_features, new_features = scaler.transform(train.features_NF), scaler.transform(features_NF)
-    scores = np.full((len(grid), len(features_NF), train.labels_NC.shape[1]), np.nan)
-    with threadpool_limits(1 if known_features.nbytes < _SMALL_BYTES else None), warnings.catch_warnings():
-        # A weakly regularised fit that stops early is still a probe, and C is chosen by what it scores.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for number, column in enumerate(train.labels_NC.T):
-            if _has_both(column):
-                known = column >= 0
-                scores[:, :, number] = _fit_class(known_features[known], column[known], new_features, grid)
-    return scores
+def _features(
+    exported: Exported, labelled: dict[str, list[SplitFolder]], split: str, config: EvalConfig, methods: list[str]
+) -> tuple[dict[str, ImageFeatures], int]:
+    """What the methods see of each split's images, and how many patches a side one state stands for."""
+    limits = {"train": config.max_train_images}
+    found = {name: (labelled.get(name, []), limits.get(name, config.max_images)) for name in ("train", "val", split)}
+    side = 0
+    if "attention" in methods:
+        num_images = sum(len(choose(folders, WITH_IMAGE, limit)) for folders, limit in found.values())
+        side = states_side(exported, num_images, _STATES_BYTES // (1 + ("attention_untrained" in methods)))
+    control = untrained(exported) if {"untrained", "attention_untrained"} & set(methods) else None
+    wanted = Wanted(control, side, images="fine_tune" in methods)
+    return {name: image_features(exported, *one, config.batch, wanted) for name, one in found.items()}, side
 
 
-def _fit_class(features_NF: np.ndarray, truth_N: np.ndarray, new_NF: np.ndarray, grid: tuple[float, ...]) -> np.ndarray:
-    """(len(grid), new) log-odds of one class, from strong to weak regularisation, each from the solution before."""
-    model = LogisticRegression(max_iter=_MAX_ITERATIONS, warm_start=True)
-    return np.stack([model.set_params(C=strength).fit(features_NF, truth_N).decision_function(new_NF) for strength in grid])
+def _part(features: dict[str, ImageFeatures], split: str, names: list[str], uses_train: bool) -> Part:
+    train, val, test = (features[name].of_sources(names) for name in ("train", "val", split))
+    classes, left_out = usable_classes(train.labels, test.labels, uses_train)
+    return Part("+".join(names), train, None if split == "val" else val, test, classes, left_out)
 
 
-def mean_auroc(labels_NC: np.ndarray, scores_NC: np.ndarray) -> float:
-    """Mean over the classes that have positives, negatives and scores; NaN without any."""
-    values = []
-    for truth, scores in zip(labels_NC.T, scores_NC.T, strict=True):
-        known = (truth >= 0) & np.isfinite(scores)
-        values.append(auroc(truth[known], scores[known]))
-    finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else float("nan")
+def _score_group(exported: Exported, part: Part, methods: list[str], config: EvalConfig) -> dict[str, dict[str, Any]]:
+    """Method -> share -> scores."""
+    labels_NC = label_matrix(part.test.labels, part.classes)
+    found = target(part.classes, labels_NC, part.test.sources, part.test.patients)
+    sources = list(dict.fromkeys(part.test.sources))
+    sheets: dict[str, dict[str, Any]] = {name: {} for name in methods}
+    for share in sorted(config.label_shares):
+        fits = {name: list(_fits(exported, part, name, share, config)) for name in methods if name != "zero_shot"}
+        for name, scores in _sheets(found, sources, {name: [fit for fit, _ in each] for name, each in fits.items()}).items():
+            sheets[name][f"{share:g}"] = {"train_images": float(np.mean([count for _, count in fits[name]]))} | scores
+    if "zero_shot" in methods:
+        fit = Fitted(zero_shot(exported, part.classes, part.test.features["vectors"]), {})
+        sheets["zero_shot"]["0"] = {"train_images": 0.0} | _sheets(found, sources, {"zero_shot": [fit]})["zero_shot"]
+    return sheets
 
 
-def _cross_validate(train: Labelled) -> list[float]:
-    """Mean AUROC of each C over folds that no patient crosses; empty folds where there are too few patients."""
-    _, groups = np.unique(train.patients, return_inverse=True)
-    if len(set(groups)) < _FOLDS:
-        return [float("nan")] * len(C_GRID)
-    # Folds are stratified by the rarest class, so that it is in each.
-    positives = (train.labels_NC == 1).sum(0)
-    rarest = (train.labels_NC[:, int(np.argmin(np.where(positives, positives, np.inf)))] == 1).astype(int)
-    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=0).split(train.features_NF, rarest, groups)
-    values = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # fewer positives than folds: what is missing scores NaN
-        for fit_on, check_on in folds:
-            part = Labelled(train.features_NF[fit_on], train.labels_NC[fit_on], [train.patients[n] for n in fit_on])
-            scores = fit_and_score(part, train.features_NF[check_on], C_GRID)
-            values.append([mean_auroc(train.labels_NC[check_on], one) for one in scores])
-        table = np.array(values)
-        return [
-            float(np.mean(column[np.isfinite(column)])) if np.isfinite(column).any() else float("nan") for column in table.T
-        ]
+def _fits(exported: Exported, part: Part, method: str, share: float, config: EvalConfig) -> Iterator[tuple[Fitted, int]]:
+    """A method fitted on each draw of a share of the labels, and the number of images of the draw."""
+
+    def labelled(images: ImageFeatures) -> Labelled:
+        return Labelled(images.features[SEES[method]], label_matrix(images.labels, part.classes), images.patients)
+
+    test = part.test.features[SEES[method]]
+    choose_on = labelled(part.val) if part.val else None
+    for draw in range(draws_of(share, config.label_draws)):
+        train = labelled(part.train).rows(subset_of(part.train.patients, share, draw))
+        if SEES[method] == "images":
+            start, layer_decay = (untrained(exported, draw), 1.0) if method == "scratch" else (exported, LAYER_DECAY)
+            how = Tuning(config.fine_tune_steps, config.fine_tune_batch, config.fine_tune_lr, layer_decay, draw)
+            fit = fine_tune(start, train, choose_on, test, how)
+        elif method.startswith("attention"):
+            shape, device = exported.model.shape, exported.model.mlm_bias.device
+            fit = attention_probe(train, choose_on, test, shape.heads, draw, device)
+        else:
+            fit = linear_probe(train, choose_on, test)
+        yield fit, len(train)
 
 
-def score(test: ImageFeatures, classes: list[str], scores: dict[str, np.ndarray]) -> tuple[dict[str, float], dict[str, Any]]:
-    """AUROC by class and its mean, over all institutions together and for each alone.
-
-    Args:
-        test: labels, patients and sources of the images.
-        classes: names of the columns of the scores.
-        scores: (images, classes) by what the probe saw: "model", and baselines.
-    """
-    labels_NC = _label_matrix(test.labels, classes)
-    draws_BN = patient_draws(test.patients)
-    sources = np.array(test.sources)
-    everything = _score_rows(labels_NC, scores, draws_BN, np.ones(len(sources), bool), classes)
-    metrics = {f"classify/{name}": value for name, value in everything["mean"].items()}
-    metrics |= {f"classify/auroc/{name}": found["auroc"] for name, found in everything["classes"].items()}
-    by_source = {}
-    for source in dict.fromkeys(test.sources):
-        found = _score_rows(labels_NC, scores, draws_BN, sources == source, classes)
-        if found["classes"]:
-            by_source[source] = found
-            names = (_auroc_name(kind) for kind in scores)
-            metrics |= {f"classify/{source}/{name}": found["mean"][name] for name in names}
-    return metrics, {"mean": everything["mean"], "classes": everything["classes"], "institutions": by_source}
+def _sheets(found: Target, sources: list[str], fits: dict[str, list[Fitted]]) -> dict[str, dict[str, Any]]:
+    """The scores of methods that saw the same labels."""
+    drawn = {name: [fit.scores_NC for fit in each] for name, each in fits.items()}
+    together = compare(found, None, drawn, GAINS)
+    # Of a single institution all is known already.
+    by_source = {one: together if len(sources) == 1 else compare(found, one, drawn, GAINS) for one in sources}
+    sheets = {}
+    for name, each in fits.items():
+        unfitted = np.sum([np.isnan(fit.scores_NC).any(0) for fit in each], axis=0)
+        curves = roc_curves(found, drawn[name])
+        sheets[name] = together[name] | {
+            "draws": len(each),
+            "auroc_of_draws": means_of_draws(found, drawn[name]),
+            "chosen": [fit.chosen for fit in each],
+            "chance": {found.classes[n]: int(unfitted[n]) for n in np.flatnonzero(unfitted)},
+            "classes": {one: values | {"roc": curves[one]} for one, values in together[name]["classes"].items()},
+            "institutions": {source: of[name] for source, of in by_source.items() if of[name]["classes"]},
+        }
+    return sheets
 
 
-def _score_rows(
-    labels_NC: np.ndarray, scores: dict[str, np.ndarray], draws_BN: np.ndarray, rows: np.ndarray, classes: list[str]
-) -> dict[str, Any]:
-    """AUROC of chosen rows: by class, and means over the classes that have enough of both."""
-    found: dict[str, dict[str, float]] = {}
-    drawn: dict[str, list[np.ndarray]] = {kind: [] for kind in scores}
-    for number, name in enumerate(classes):
-        truth = labels_NC[:, number]
-        known = rows & (truth >= 0)
-        positives, negatives = int((truth[known] == 1).sum()), int((truth[known] == 0).sum())
-        if min(positives, negatives) < MIN_OF_EACH:
-            continue
-        for kind, kept in drawn.items():
-            kept.append(weighted_auroc(truth[known], scores[kind][known, number], draws_BN[:, known]))
-        values = {_auroc_name(kind): auroc(truth[known], scores[kind][known, number]) for kind in scores}
-        limits = interval(drawn["model"][-1])
-        found[name] = values | {"low": limits.low, "high": limits.high, "positives": positives, "negatives": negatives}
-    if not found:
-        return {"mean": {}, "classes": {}}
-    means = {kind: _mean_of_draws(kept) for kind, kept in drawn.items()}
-    mean = {name: float(np.mean([one[name] for one in found.values()])) for name in map(_auroc_name, scores)}
-    mean |= dict(zip(("auroc_low", "auroc_high"), interval(means["model"]).ends, strict=True))
-    for kind in scores:
-        if kind != "model":
-            # By the same draws, so that what is common to both cancels.
-            low, high = interval(means["model"] - means[kind]).ends
-            mean |= {f"gain_over_{kind}_low": low, f"gain_over_{kind}_high": high}
-    return {"mean": mean, "classes": found}
+def _alone(scored: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Scores of sources that share no table: each under institutions, and no mean."""
+    shares: dict[str, dict[str, Any]] = {}
+    for source, of_source in scored.items():
+        for method, by_share in of_source.items():
+            for share, found in by_share.items():
+                merged = shares.setdefault(method, {}).setdefault(share, {"train_images": 0.0, "institutions": {}})
+                merged |= {"draws": found["draws"], "mean": {}, "gain": {}, "classes": {}}
+                merged["train_images"] += found["train_images"]
+                merged["institutions"][source] = {key: value for key, value in found.items() if key != "institutions"}
+    return shares
 
 
-def _auroc_name(kind: str) -> str:
-    return "auroc" if kind == "model" else f"auroc_{kind}"
+def _metrics(details: dict[str, Any]) -> dict[str, float]:
+    """The flat names of the scores."""
+    metrics: dict[str, float] = {}
+    for method, found in details["methods"].items():
+        for share, scores in found["shares"].items():
+            metrics |= {
+                f"classify/{method}/{share}/{name}": scores["mean"][name] for name in ("auroc", "auprc") if scores["mean"]
+            }
+    headline = details["headline"]
+    scores = details["methods"][headline["method"]]["shares"][headline["share"]]
+    metrics |= {f"classify/{name}": value for name, value in scores["mean"].items()}
+    metrics |= {f"classify/auroc/{name}": found["auroc"] for name, found in scores["classes"].items()}
+    institutions = scores["institutions"].items()
+    return metrics | {f"classify/{source}/auroc": found["mean"]["auroc"] for source, found in institutions if found["mean"]}
 
 
-def _mean_of_draws(kept: list[np.ndarray]) -> np.ndarray:
-    """(draws,) mean over classes; a draw that leaves a class without positives or negatives has no mean."""
-    return np.mean(kept, axis=0)
-
-
-def _labelled(features: ImageFeatures, classes: list[str], kind: str) -> Labelled:
-    return Labelled(features.features[kind], _label_matrix(features.labels, classes), features.patients)
-
-
-def _label_matrix(labels: list[dict[str, int]], classes: list[str]) -> np.ndarray:
-    """(images, classes) int8: 1, 0, or -1 for what is uncertain or not known."""
-    matrix = [[labels_of.get(name, -1) for name in classes] for labels_of in labels]
-    return np.array(matrix, np.int8).reshape(len(labels), len(classes))
-
-
-def _has_both(column: np.ndarray) -> bool:
-    return bool((column == 1).any() and (column == 0).any())
+def _about(method: str, side: int) -> str:
+    """What a method is, in words."""
+    logistic = "logistic regression, one C for all classes, on"
+    squares = f", means over {side} x {side} patches to keep within {_STATES_BYTES / 2**30:g} GiB" if side > 1 else ""
+    return {
+        "linear": f"{logistic} frozen features, standardised: {IMAGE_POOLING}",
+        "pixels": f"{logistic} {THUMBNAIL} x {THUMBNAIL} pixels",
+        "untrained": f"{logistic} the features of the network with fresh weights",
+        "attention": f"learned queries pool the frozen states of summary and patches{squares}; one linear head",
+        "attention_untrained": "the same on the network with fresh weights",
+        "fine_tune": "all weights are trained from the model's, less the further from the head",
+        "scratch": "all weights are trained from fresh ones",
+        "zero_shot": "the image's vector against English prompts that a finding is there and that it is not; no label is used",
+    }[method]

@@ -6,6 +6,7 @@ Legend of shapes: I images, X texts, D width, F features, P patches of an image.
 """
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cxrpt.checkpoint.export import Exported
@@ -44,8 +46,9 @@ class ImageFeatures:
     """Features of labelled images; row n of every field belongs to one image."""
 
     features: dict[str, np.ndarray]
-    """(images, F) float32 by what made them: "model", "pixels" (reduced, THUMBNAIL ** 2 of them, in 0..1) and, if it was
-    asked for, "untrained" (the same network with fresh weights)."""
+    """By what made them. (images, F) float32: "model"; "pixels", THUMBNAIL ** 2 of them, in 0..1; "vectors" where there
+    is a contrastive head; "untrained", by the same network with fresh weights. (images, P, D) float16: "states", the summary's
+    and then those of patches, and "untrained_states". (images, S, S) uint8: "images" as the model sees them."""
     sources: list[str]
     patients: list[str]
     labels: list[dict[str, int]]
@@ -54,6 +57,20 @@ class ImageFeatures:
 
     def __len__(self) -> int:
         return len(self.sources)
+
+    def of_sources(self, names: list[str]) -> "ImageFeatures":
+        """The images of some sources."""
+        taken = np.flatnonzero(np.isin(self.sources, names))
+        if len(taken) == len(self):
+            return self
+        features = {name: values[taken] for name, values in self.features.items()}
+        return ImageFeatures(
+            features,
+            [self.sources[n] for n in taken],
+            [self.patients[n] for n in taken],
+            [self.labels[n] for n in taken],
+            self.bad,
+        )
 
 
 @dataclass(frozen=True)
@@ -118,26 +135,102 @@ def untrained(exported: Exported, seed: int = 0) -> Exported:
     return dataclasses.replace(exported, model=fresh.to(exported.model.mlm_bias.device))
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is kept of images beside pooled features and reduced pixels."""
+
+    control: Exported | None = None
+    """A network whose features are kept too, as "untrained" and, with states, as "untrained_states"."""
+    states_side: int = 0
+    """Above 0 the states are kept, each the mean over squares of so many patches a side."""
+    images: bool = False
+
+
 @torch.inference_mode()
 def image_features(
-    exported: Exported, folders: list[SplitFolder], limit: int, batch_size: int, control: Exported | None = None
+    exported: Exported, folders: list[SplitFolder], limit: int, batch_size: int, wanted: Wanted = Wanted()
 ) -> ImageFeatures:
-    """Features of at most `limit` images of the folders, those with labels, by the model, a control, and as pixels."""
+    """Features of at most `limit` images of the folders, those with labels."""
     bad: Counter[str] = Counter()
-    models = {"model": exported} | ({"untrained": control} if control else {})
-    width = 2 * exported.model.shape.width
-    rows = {name: [np.empty((0, width), np.float32)] for name in models}
-    rows["pixels"] = [np.empty((0, THUMBNAIL**2), np.float32)]
-    metas, sources = [], []
-    for batch in batches_of(_decoded(exported, choose(folders, WITH_IMAGE, limit), bad), batch_size):
-        examples = [plain_example(image, None, exported.model.shape.patch_size) for _, _, image in batch]
-        for name, one in models.items():
-            rows[name].append(pooled_images(*run_model(one, examples)).float().cpu().numpy())
-        rows["pixels"].append(np.stack([_thumbnail(image) for _, _, image in batch]))
+    places = choose(folders, WITH_IMAGE, limit)
+    # Filled row by row: joining the batches in the end would take their memory twice. Rows that stay empty take none.
+    found: dict[str, np.ndarray] = {
+        name: np.empty((len(places), *shape), kind) for name, (shape, kind) in _kept(exported, wanted).items()
+    }
+    metas: list[SampleMeta] = []
+    sources: list[str] = []
+    for batch in batches_of(_decoded(exported, places, bad), batch_size):
+        rows = slice(len(metas), len(metas) + len(batch))
+        images = [image for _, _, image in batch]
+        for name, values in _features_of(exported, images, wanted).items():
+            found[name][rows] = values
         metas += [meta for _, meta, _ in batch]
         sources += [place.source for place, _, _ in batch]
-    features = {name: np.concatenate(parts) for name, parts in rows.items()}
+    features = {name: values[: len(metas)] for name, values in found.items()}
     return ImageFeatures(features, sources, [meta.patient for meta in metas], [meta.labels for meta in metas], bad)
+
+
+def _kept(exported: Exported, wanted: Wanted) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Shape of one image's row and type of each kind of features."""
+    shape = exported.model.shape
+    kinds: dict[str, tuple[tuple[int, ...], type]] = {"model": ((2 * shape.width,), np.float32)}
+    if wanted.control is not None:
+        kinds["untrained"] = kinds["model"]
+    kinds["pixels"] = (THUMBNAIL**2,), np.float32
+    if shape.contrast:
+        kinds["vectors"] = (shape.width,), np.float32
+    if wanted.states_side:
+        kinds["states"] = (num_states(exported, wanted.states_side), shape.width), np.float16
+        if wanted.control is not None:
+            kinds["untrained_states"] = kinds["states"]
+    if wanted.images:
+        kinds["images"] = (shape.image_size, shape.image_size), np.uint8
+    return kinds
+
+
+def _features_of(exported: Exported, images: list[np.ndarray], wanted: Wanted) -> dict[str, np.ndarray]:
+    """The features of a batch of pictures, of every kind that is kept."""
+    examples = [plain_example(image, None, exported.model.shape.patch_size) for image in images]
+    states, packed = run_model(exported, examples)
+    made = {"model": pooled_images(states, packed)}
+    if exported.model.shape.contrast:
+        made["vectors"] = image_vectors(exported, states, packed)
+    if wanted.states_side:
+        made["states"] = patch_states(states, packed, wanted.states_side)
+    if wanted.control is not None:
+        states, packed = run_model(wanted.control, examples)
+        made["untrained"] = pooled_images(states, packed)
+        if wanted.states_side:
+            made["untrained_states"] = patch_states(states, packed, wanted.states_side)
+    found = {name: values.float().cpu().numpy() for name, values in made.items()}
+    found["pixels"] = np.stack([_thumbnail(image) for image in images])
+    return found | ({"images": np.stack(images)} if wanted.images else {})
+
+
+def num_states(exported: Exported, side: int) -> int:
+    """States of an image that are kept: its summary's, and one for each square of `side` x `side` patches."""
+    grid = exported.model.shape.image_size // exported.model.shape.patch_size
+    return 1 + math.ceil(grid / side) ** 2
+
+
+def states_side(exported: Exported, num_images: int, most_bytes: int) -> int:
+    """The smallest side of squares of patches so that the states of so many images take at most so many bytes."""
+    grid = exported.model.shape.image_size // exported.model.shape.patch_size
+    a_state = 2 * exported.model.shape.width
+    sides = (side for side in range(1, grid) if num_images * num_states(exported, side) * a_state <= most_bytes)
+    return next(sides, grid)
+
+
+def patch_states(states_ND: Tensor, batch: Batch, side: int) -> Tensor:
+    """(I, 1 + squares, D): the summary state of each image, then the means over squares of patches; those at the far edges
+    may be smaller."""
+    rows = batch.image_rows_I[:, None] + torch.arange(1 + batch.grid**2, device=states_ND.device)
+    states_IPD = states_ND[rows]
+    if side == 1:
+        return states_IPD
+    plane = states_IPD[:, 1:].float().transpose(1, 2).unflatten(2, (batch.grid, batch.grid))
+    squares = F.avg_pool2d(plane, side, ceil_mode=True, count_include_pad=False).flatten(2).transpose(1, 2)
+    return torch.cat([states_IPD[:, :1].float(), squares], 1)
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:

@@ -48,22 +48,51 @@ def summary_table(results: dict[str, Any]) -> Table:
 
 
 def _classify_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
-    rows = []
-    groups = {"all": details} | (details["institutions"] if len(details["institutions"]) > 1 else {})
-    for name, found in groups.items():
-        mean = found["mean"]
-        remark = f"{len(found['classes'])} classes"
-        if name == "all":
-            remark += f", {details['images']} images, {details['patients']} patients"
-        score = f"{mean['auroc']:.3f} [{_number(mean['auroc_low'])}, {_number(mean['auroc_high'])}]"
-        rows.append(Row("classify", f"mean AUROC, {name}", score, f"{_baselines(mean)}, 0.5 chance", remark))
-    for name, one in details["classes"].items():
-        score = f"{one['auroc']:.3f} [{_number(one['low'])}, {_number(one['high'])}]"
+    methods, headline = details["methods"], details["headline"]
+    with_mean = [
+        (method, share, scores, None)
+        for method, found in methods.items()
+        if method not in _BASELINES
+        for share, scores in found["shares"].items()
+    ]
+    best = methods[headline["method"]]["shares"][headline["share"]]
+    by_source = [(headline["method"], headline["share"], best, source) for source in best["institutions"]]
+    rows = [_mean_row(details, *one) for one in with_mean if one[2]["mean"]]
+    rows += [_mean_row(details, *one) for one in by_source if len(by_source) > 1 or not best["mean"]]
+    for name, one in best["classes"].items():
         remark = f"{one['positives']} of {one['positives'] + one['negatives']} positive"
-        rows.append(Row("classify", f"AUROC {name}", score, _baselines(one), remark))
+        rows.append(Row("classify", f"AUROC {name}", _scored("auroc", one), "", f"{remark}, AUPRC {_scored('auprc', one)}"))
     if details["left_out"]:
         rows.append(Row("classify", "left out", "", "", f"too few to score: {', '.join(details['left_out'])}"))
-    return rows
+    rows += [Row("classify", f"not run: {name}", "", "", why) for name, why in details["not_run"].items()]
+    return rows + ([Row("classify", "no mean", "", "", details["no_mean"])] if details["no_mean"] else [])
+
+
+_BASELINES = ("pixels", "untrained", "attention_untrained", "scratch")
+
+
+def _mean_row(details: dict[str, Any], method: str, share: str, scores: dict[str, Any], source: str | None) -> Row:
+    """One method at one share of the labels beside its baselines at the same share, for all or for one institution."""
+    found = scores if source is None else scores["institutions"][source]
+    baselines = []
+    for name in found["gain"]:
+        other = details["methods"][name]["shares"][share]
+        other = other if source is None else other["institutions"][source]
+        baselines.append(f"{other['mean']['auroc']:.3f} {name}")
+    remark = f"AUPRC {_scored('auprc', found['mean'])}"
+    if source is None:
+        remark += f"; {scores['train_images']:.0f} images" + (
+            f", mean of {scores['draws']} draws" if scores["draws"] > 1 else ""
+        )
+    if source is None and scores["chance"]:
+        remark += f"; counted as chance where not fitted: {', '.join(scores['chance'])}"
+    labels = "no labels" if share == "0" else f"{share} % of labels"
+    measure = f"mean AUROC, {method}, {labels}" + (f", {source}" if source else "")
+    return Row("classify", measure, _scored("auroc", found["mean"]), ", ".join([*baselines, "0.5 chance"]), remark)
+
+
+def _scored(name: str, values: dict[str, Any]) -> str:
+    return f"{values[name]:.3f} [{_number(values[f'{name}_low'])}, {_number(values[f'{name}_high'])}]"
 
 
 def _retrieve_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
@@ -146,11 +175,6 @@ def _grounding_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[
 def _margin(margin: dict[str, Any], digits: int) -> str:
     ends = ("-" if margin[end] is None else f"{margin[end]:+.{digits}f}" for end in ("low", "high"))
     return f"{margin['value']:+.{digits}f} [{', '.join(ends)}]"
-
-
-def _baselines(values: dict[str, float]) -> str:
-    kinds = [kind for kind in ("pixels", "untrained") if f"auroc_{kind}" in values]
-    return ", ".join(f"{values[f'auroc_{kind}']:.3f} {kind}" for kind in kinds)
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -18,7 +18,7 @@ from cxrpt.checkpoint.export import Exported
 from cxrpt.config import DataConfig
 from cxrpt.data.example import Example
 from cxrpt.data.hashing import derive, hash_text
-from cxrpt.data.manifest import MANIFEST_NAME, NoManifestError
+from cxrpt.data.manifest import MANIFEST_NAME, Manifest, NoManifestError
 from cxrpt.data.masking import MaskedText
 from cxrpt.data.sample import Kind
 from cxrpt.data.shards import INDEX_DTYPE, BadSampleError, RawSample
@@ -40,6 +40,7 @@ class SplitFolder:
 
     source: str
     shards: tuple[Shard, ...]
+    manifest: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def open_split(data: DataConfig, split: str) -> list[SplitFolder]:
         place = identity(source.path, split)
         if source.is_drawn and place not in folders:
             with suppress(NoManifestError):
-                folders[place] = SplitFolder(name, open_folder(source.path, split, cache_of(data)).shards)
+                opened = open_folder(source.path, split, cache_of(data))
+                folders[place] = SplitFolder(name, opened.shards, opened.manifest)
     return list(folders.values())
 
 

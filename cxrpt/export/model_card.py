@@ -285,7 +285,7 @@ def _evaluation(facts: CardFacts) -> list[str]:
 
 def _how_scored(details: dict[str, Any]) -> list[str]:
     told = {
-        "classify": ("probe", "features", "interval"),
+        "classify": ("features", "interval"),
         "retrieve": ("vectors", "hits", "precision", "held_out", "interval"),
         "regenerate": ("masks", "scored", "baselines", "interval"),
         "grounding": ("interval", "scored_words", "passes", "scored_regions", "masked_words_about"),

@@ -23,7 +23,7 @@ _PANELS = (
     ("Speed", r"speed/samples_per_s", "samples / s"),
     ("Parts of a step", r"speed/span_\w+_s", "s a step, slowest rank"),
     ("Utilisation", r"speed/mfu", "share of the matrix-product rate"),
-    ("Classification", r"eval/classify/(auroc(_untrained|_pixels)?|auroc/.+)", "AUROC"),
+    ("Classification", r"eval/classify/(auroc|[a-z_]+/(0|100)/auroc|auroc/.+)", "AUROC"),
     ("Retrieval", r"eval/retrieve/.+/r10", "recall at 10"),
     ("Regeneration", r"eval/regenerate/mixed/[\d.]+/psnr(_telea|_biharmonic)?", "PSNR of hidden pixels, dB"),
     ("Hidden words, own over swapped picture", r"eval/grounding/words/[a-z]+/gain_over_swapped", "accuracy gained"),

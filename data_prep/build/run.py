@@ -118,7 +118,8 @@ def _run(
     _judge(counts, settings)
     near = near_pairs(composition)
     write_file(folder / NEAR, near_text(near).encode())
-    shards = _write_splits(settings, composition, identity["settings"], work, console)
+    made_with = identity["settings"] | {"split_by": export.split_by}
+    shards = _write_splits(settings, composition, made_with, work, console)
     splits = {split: _split_counts(shards[split], composition.patients[split]) for split in SPLITS}
     summary = {**counts.__dict__, "splits": splits, "near": near.counts(), "remarks": list(export.remarks)}
     remove_remains(folder)

@@ -22,7 +22,7 @@ from pathlib import Path
 from cxrpt.errors import InputError
 from data_prep.files.table_rows import pick_columns, read_values
 from data_prep.files.tables import decode_text
-from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAside, Study
+from data_prep.inputs import SPLIT_BY_HASH, Export, Identifiers, ImageInput, ReportInput, SetAside, Study
 from data_prep.ledger import Reason
 from data_prep.linking.link import LooseImage
 from data_prep.linking.scan_dicom import scan_data_set
@@ -30,7 +30,7 @@ from data_prep.pictures.chest import normalise_view
 from data_prep.privacy.identifiers import parse_date
 from data_prep.processes.scan import Reading
 from data_prep.sources.cells import label_of, split_of
-from data_prep.sources.official_split import split_by_patient
+from data_prep.sources.official_split import OFFICIAL, split_by_patient
 from data_prep.sources.opened import OpenedSource, fingerprint
 
 _IMAGE = re.compile(r"(?:^|/)p(\d{8})/s(\d{8})/([^/]+)\.(dcm|jpg|jpeg)$", re.IGNORECASE)
@@ -137,7 +137,7 @@ def collect(src: Path, found: _Found, reading: Reading) -> Export:
         split_remark = "official split (validate is val)"
         split_remark += f"; {num_unlisted} studies whose patient it does not name went to train" if num_unlisted else ""
     remarks = [*_what_is_there(found), split_remark, labels_remark]
-    return Export(tuple(studies), tuple(set_aside), bool(splits), tuple(remarks))
+    return Export(tuple(studies), tuple(set_aside), OFFICIAL if splits else SPLIT_BY_HASH, tuple(remarks))
 
 
 def _add_images(src: Path, found: _Found, drafts: dict[_Key, _Draft], reading: Reading) -> list[SetAside]:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from cxrpt.errors import InputError
 from data_prep.files.table_rows import read_values
-from data_prep.inputs import Export, ImageInput, SetAside, Study, sex_as_allowed, years_as_allowed
+from data_prep.inputs import SPLIT_BY_HASH, Export, ImageInput, SetAside, Study, sex_as_allowed, years_as_allowed
 from data_prep.ledger import Reason
 from data_prep.pictures.chest import normalise_view
 from data_prep.processes.scan import Reading
 from data_prep.sources.cells import list_of, years_of
-from data_prep.sources.official_split import split_by_patient
+from data_prep.sources.official_split import OFFICIAL, split_by_patient
 from data_prep.sources.opened import OpenedSource, fingerprint
 
 FINDINGS = (
@@ -132,14 +132,15 @@ def collect(src: Path, found: _Found, reading: Reading) -> Export:
         (_study(rows[name], path, os.path.relpath(path, src)) for name, path in by_name.items()), key=lambda one: one.study
     )
     remarks = [f"{len(by_name)} of {len(rows)} rows have their picture; those without are no inputs"]
-    studies, remark = _split(studies, found.lists)
-    return Export(tuple(studies), tuple(set_aside), bool(found.lists), (*remarks, remark))
+    studies, split_by, remark = _split(studies, found.lists)
+    return Export(tuple(studies), tuple(set_aside), split_by, (*remarks, remark))
 
 
-def _split(studies: list[Study], lists: dict[str, Path]) -> tuple[list[Study], str]:
-    """Studies with their split, and the line that says which it is."""
+def _split(studies: list[Study], lists: dict[str, Path]) -> tuple[list[Study], str, str]:
+    """Studies with their split, what made it, and the line that says so."""
     if not lists:
-        return studies, "no official split: train_val_list.txt and test_list.txt are not both there; split by patient"
+        remark = "no official split: train_val_list.txt and test_list.txt are not both there; split by patient"
+        return studies, SPLIT_BY_HASH, remark
     split_of = {name: split for split, path in lists.items() for name in path.read_text(errors="replace").split()}
     rest = next(iter(lists))
     listed = [(study.patient, split_of.get(study.images[0].image_id)) for study in studies]
@@ -149,7 +150,8 @@ def _split(studies: list[Study], lists: dict[str, Path]) -> tuple[list[Study], s
         "official split; val is cut from its train_val list by patient" if rest == "train_val" else "split by --split-lists"
     )
     remark += f"; no list names {num_unlisted} pictures: each with its patient, else in {rest}" if num_unlisted else ""
-    return [replace(study, split=splits[study.patient]) for study in studies], remark
+    split_by = OFFICIAL if rest == "train_val" else "lists of --split-lists"
+    return [replace(study, split=splits[study.patient]) for study in studies], split_by, remark
 
 
 def _rows(table: Path) -> dict[str, list[str]]:

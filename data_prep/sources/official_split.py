@@ -3,6 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+OFFICIAL = "official lists"
+"""What made such a split, as manifests tell it."""
+
 
 def split_by_patient(listed: Iterable[tuple[str, str | None]], rest: str) -> dict[str, str]:
     """Split by patient from (patient, split of one picture or study, None or "" where no list names it).

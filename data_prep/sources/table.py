@@ -18,6 +18,7 @@ from cxrpt.errors import InputError
 from data_prep.files.table_rows import read_rows
 from data_prep.files.tables import Row
 from data_prep.inputs import (
+    SPLIT_BY_HASH,
     Export,
     Identifiers,
     ImageInput,
@@ -122,7 +123,8 @@ def collect(tables: list[Path], pictures: list[Path], root: Path, options: Table
         remarks.append(f"{reading.num_absent} rows whose picture is not there; they are no inputs")
     splits, remark = _splits(reading)
     studies = [replace(study, split=splits.get(study.patient)) for study in _studies(reading, headers)]
-    return Export(tuple(studies), (*reading.set_aside, *refused), bool(splits), (*remarks, *remark))
+    split_by = "the table's column" if splits else SPLIT_BY_HASH
+    return Export(tuple(studies), (*reading.set_aside, *refused), split_by, (*remarks, *remark))
 
 
 def _by_relative_name(pictures: Iterable[Path], root: Path) -> dict[str, Path]:

@@ -73,6 +73,14 @@ def test_unknown_key_names_the_closest(word, closest):
         (["optim.cooldown_steps=5"], "optim.schedule=constant"),
         (["optim.warmup_steps=-1"], "0 or more"),
         (["optim.min_lr=1"], "between 0 and optim.lr"),
+        (["eval.classifiers=[linear,probe]"], "'probe': must be one of linear, attention, fine_tune, zero_shot"),
+        (["eval.classifiers=[]"], "must be one of linear"),
+        (["eval.label_shares=[0,100]"], "eval.label_shares=0.0"),
+        (["eval.label_shares=[]"], "per cent, above 0"),
+        (["eval.label_shares=[101]"], "at most 100"),
+        (["eval.label_draws=0"], "above 0"),
+        (["eval.fine_tune_steps=0"], "above 0"),
+        (["eval.fine_tune_lr=nan"], "between 0 and 1"),
     ],
 )
 def test_bad_values_are_one_clear_line(words, part):

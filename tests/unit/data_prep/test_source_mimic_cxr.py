@@ -110,7 +110,7 @@ def test_the_jpg_layout_with_its_tables(tmp_path, packed):
         "50414267": "train", "53189527": "train", "50000001": "val", "50000002": "test",
     }  # fmt: skip
     assert told["50000001"].report is None and told["50000002"].images[0].view == "UNKNOWN"
-    assert {study.age for study in export.studies} == {None} and export.official_split
+    assert {study.age for study in export.studies} == {None} and export.split_by == "official lists"
     assert "5 files of pictures; 6 are listed: those that are not there are no inputs" in export.remarks
     assert "2 files of reports; 2 are listed: those that are not there are no inputs" in export.remarks
     assert "labels of chexpert for 2 of 4 studies" in export.remarks

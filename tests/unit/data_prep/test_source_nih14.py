@@ -7,6 +7,7 @@ import made_exports as made
 import pytest
 from made_pictures import lines, picture, samples
 
+from cxrpt.data.manifest import read_manifest
 from cxrpt.data.sample import Kind
 from cxrpt.errors import InputError
 from data_prep.build.run import build
@@ -71,6 +72,8 @@ def test_nih14(tmp_path, lists):
     assert summary.splits["test"]["images"] == (3 if lists else 0)
     assert summary.splits["train"]["images"] and summary.splits["val"]["images"]
     assert any("official split;" in remark for remark in summary.remarks) == lists
+    told = {read_manifest(summary.folder / split).settings["split_by"] for split in ("train", "val", "test")}
+    assert told == {"official lists" if lists else "hash of the patient"}
     assert any("no official split: train_val_list.txt" in remark for remark in summary.remarks) == (not lists)
 
 
@@ -125,7 +128,7 @@ def test_given_lists_take_the_place_of_the_official_ones(tmp_path):
         read(src, split_lists=folder)
     lines(folder / "test_list.txt", name(10), name(11))
     export = read(src, split_lists=folder)
-    assert splits(export) == {"train": 8, "val": 2, "test": 2}
+    assert splits(export) == {"train": 8, "val": 2, "test": 2} and export.split_by == "lists of --split-lists"
     assert export.remarks[-1] == "split by --split-lists; no list names 1 pictures: each with its patient, else in train"
     official, given = open_source(src, Nih14Options()), open_source(src, Nih14Options(folder))
     assert official.fingerprint != given.fingerprint

@@ -171,7 +171,7 @@ def test_an_official_split_of_a_part_keeps_others_out_of_its_test_set(tmp_path):
     assert splits == {
         (f"patient {name}", word) for name, word in zip("abcde", ("test", "test", "train", "train", "train"), strict=True)
     }
-    assert export.official_split and "1 patients whom it gives none went to train" in export.remarks[-1]
+    assert export.split_by == "the table's column" and "1 patients whom it gives none went to train" in export.remarks[-1]
 
 
 # ---- what may be written

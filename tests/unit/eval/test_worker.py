@@ -21,7 +21,9 @@ from cxrpt.eval.samples import SplitFolder, choose, open_split, read
 from cxrpt.eval.worker import evaluate_step
 from launch.cli import main
 
-QUICK = ("eval.max_regenerated=4", "eval.max_biharmonic=3", "eval.mask_ratios=[0.5]", "eval.batch=16")
+QUICK = (
+    "eval.max_regenerated=4", "eval.max_biharmonic=3", "eval.mask_ratios=[0.5]", "eval.batch=16", "eval.classifiers=[linear]",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +41,7 @@ def test_all_tasks_of_the_newest_step(evaluated):
     metrics, details = results["metrics"], results["details"]
     assert all(isinstance(value, float) and np.isfinite(value) for value in metrics.values())
     # The disc's side shows in the pixels of any picture.
-    assert metrics["classify/auroc_pixels"] > 0.95 and details["classify"]["images"] == 40
-    assert set(details["classify"]["institutions"]) == {"north", "south"}
+    assert metrics["classify/pixels/100/auroc"] > 0.95 and details["classify"]["images"] == 40
     assert details["retrieve"]["pool"] == 20 and details["retrieve"]["vectors"] == "contrastive head"
     assert details["retrieve"]["sections"] == ["FINDINGS", "IMPRESSION"]
     cells = details["regenerate"]["cells"]
@@ -81,8 +82,14 @@ def test_summary_has_each_score_beside_its_baseline(evaluated):
     results = json.loads(evaluated[1].read_text())
     rows = summary_rows(results)
     named = {row.measure: row for row in rows}
-    assert named["mean AUROC, all"].score.startswith(f"{results['metrics']['classify/auroc']:.3f} [")
-    assert "untrained" in named["mean AUROC, all"].baseline
+    row, methods = named["mean AUROC, linear, 100 % of labels"], results["details"]["classify"]["methods"]
+    assert row.score.startswith(f"{results['metrics']['classify/auroc']:.3f} [") and "320 images" in row.remark
+    untrained = methods["untrained"]["shares"]["100"]
+    assert f"{untrained['mean']['auroc']:.3f} untrained" in row.baseline and "pixels" in row.baseline
+    assert "mean of 3 draws" in named["mean AUROC, linear, 10 % of labels"].remark
+    south = named["mean AUROC, linear, 100 % of labels, south"]
+    assert f"{untrained['institutions']['south']['mean']['auroc']:.3f} untrained" in south.baseline
+    assert "of 40 positive, AUPRC" in named["AUROC right"].remark
     assert named["image to text, R@5"].baseline == f"{results['metrics']['retrieve/chance/r5']:.3f} chance"
     assert named["pool"].score == "20 pairs" and "same text is a hit" in named["pool"].remark
     assert "of 20, 2 sets of findings" in named["text to image, P@5 by label"].remark
@@ -99,7 +106,7 @@ def test_what_cannot_run_says_why_and_stops_nothing(make_run, tmp_path, shards):
     assert "0 pairs" in results["details"]["retrieve"]["skipped"]
     assert "normalize_targets" in results["details"]["regenerate"]["skipped"]
     assert "no pairs of image and text" in results["details"]["grounding"]["skipped"]
-    assert results["metrics"]["classify/auroc_pixels"] > 0.95
+    assert results["metrics"]["classify/pixels/100/auroc"] > 0.95
     reasons = [row.remark for row in summary_rows(results) if row.measure == "not run"]
     assert len(reasons) == 3
 

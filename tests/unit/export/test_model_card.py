@@ -20,7 +20,7 @@ from cxrpt.track.journal import Journal
 @pytest.fixture
 def run(make_run, tmp_path):
     """A run whose mix changed after 4 of its 10 steps, with what training leaves in a run directory."""
-    quick = ("eval.max_regenerated=4", "eval.mask_ratios=[0.5]", "eval.untrained_baseline=false")
+    quick = ("eval.max_regenerated=4", "eval.mask_ratios=[0.5]", "eval.untrained_baseline=false", "eval.classifiers=[linear]")
     run = make_run(tmp_path / "run", "data.sources.west.weight_from_step={4: 2}", "data.sources.north.weight=2", *quick,
                    steps=(10, 20))  # fmt: skip
     config = load_config(run / "config.yaml")
@@ -84,7 +84,7 @@ def test_the_card_tells_what_was_seen_and_scored(run, tmp_path):
         "10 steps, 80 samples; global batch 8, precision bf16", "at step 9 (means since the step logged before): mlm 4.500.",
         "Step 10, split: test", "split_pairs 0", "Which reports the tokenizer was trained on: not recorded",
         "north, south, west: not recorded; their manifests do not say what made the shards",
-        f"{results['details']['classify']['mean']['auroc']:.3f} [", "## Licence\n\nNot stated.",
+        f"{results['metrics']['classify/auroc']:.3f} [", "## Licence\n\nNot stated.",
     ):  # fmt: skip
         assert words in card, words
     other = card_of(run, tmp_path / "other", step=20)

@@ -1,0 +1,135 @@
+"""Fine-tuning: all weights of the image's path are trained on labels, with a linear head on the pooled states.
+
+images ─► plain examples ─► model ─► mean of patch states | summary state ─► head ─► logits (N, C)
+
+A layer's learning rate falls with its distance from the head (Clark et al., 2020, ELECTRA; for images Bao et al., 2022, BEiT):
+what a pre-trained trunk has learned is changed least where it is most general. From fresh weights there is nothing to keep, and
+all layers have the same rate. Pictures are not augmented.
+
+No rate was tuned. Of one model of 60 steps on a made-up hospital, 513 labelled images and 80 steps, mean AUROC of 176: 0.59
+fine-tuned, 0.67 from fresh weights; without standardising before the head 0.54 and 0.55.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cxrpt.checkpoint.export import Exported
+from cxrpt.eval.features import pooled_images, run_model
+from cxrpt.eval.labelled import Fitted, Labelled, unfitted
+from cxrpt.eval.samples import plain_example
+from cxrpt.eval.schedule import batches, is_check, label_loss, num_steps, pace
+from cxrpt.eval.scores import mean_auroc
+
+EPOCHS = 40
+LAYER_DECAY = 0.75
+_HEAD_RATE, _WEIGHT_DECAY, _CLIP = 1e-3, 0.05, 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuning:
+    """How all weights are trained."""
+
+    steps: int
+    """At most; few images are seen EPOCHS times."""
+    batch: int
+    rate: float
+    """Of the last layer, at its highest."""
+    layer_decay: float
+    """What a layer's rate is, relative to that of the layer above it."""
+    seed: int
+
+
+def fine_tune(exported: Exported, train: Labelled, choose_on: Labelled | None, images_NSS: np.ndarray, how: Tuning) -> Fitted:
+    """Train a copy of the model on `train` and score other images; the model stays as it is.
+
+    Args:
+        exported: where to start from.
+        train: (images, S, S) uint8 pictures.
+        choose_on: what the step to stop at is chosen on; without it the last is taken.
+        images_NSS: to be scored.
+        how: schedule, rates and seed.
+    """
+    if not train.fittable_C.any():
+        return unfitted(len(images_NSS), train)
+    tuned = dataclasses.replace(exported, model=copy.deepcopy(exported.model).train())
+    device = tuned.model.mlm_bias.device
+    head = _head(2 * tuned.model.shape.width, train.labels_NC.shape[1]).to(device)
+    optimizer = torch.optim.AdamW(_groups(tuned, head, how), weight_decay=_WEIGHT_DECAY)
+    labels, fittable = (torch.from_numpy(part).to(device) for part in (train.labels_NC, train.fittable_C))
+    steps = num_steps(len(train), how.batch, how.steps, EPOCHS)
+    can_choose = choose_on is not None and bool((choose_on.fittable_C & train.fittable_C).any())
+    best: tuple[float, int, tuple[dict, dict]] | None = None
+    for step, taken in enumerate(batches(len(train), how.batch, steps, how.seed), 1):
+        for group in optimizer.param_groups:
+            group["lr"] = group["highest"] * pace(step, steps)
+        optimizer.zero_grad()
+        loss = label_loss(_logits(tuned, head, train.features[taken]), labels[torch.from_numpy(taken).to(device)], fittable)
+        loss.backward()
+        nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], _CLIP)
+        optimizer.step()
+        if choose_on is not None and can_choose and is_check(step, steps):
+            scores = _scores(tuned, head, choose_on.features, train.fittable_C, how.batch)
+            quality = mean_auroc(choose_on.labels_NC, scores)
+            if best is None or quality > best[0]:
+                best = quality, step, copy.deepcopy((tuned.model.state_dict(), head.state_dict()))
+    if best is not None:
+        tuned.model.load_state_dict(best[2][0])
+        head.load_state_dict(best[2][1])
+    chosen = {"step": best[1] if best else steps, "of": steps, "on": "val" if best else "nothing: the last step"}
+    return Fitted(_scores(tuned, head, images_NSS, train.fittable_C, how.batch), chosen)
+
+
+def _head(width: int, classes: int) -> nn.Module:
+    """Standardises over the batch, as the attention probe does, and starts from zeros: nothing is random but the order."""
+    linear = nn.Linear(width, classes)
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(nn.BatchNorm1d(width, affine=False), linear)
+
+
+def layer_of(name: str, depth: int) -> int | None:
+    """Which layer a parameter belongs to: 0 embeds, 1 to `depth` are blocks, then the last norm; None if no image sees it."""
+    parts = name.split(".")
+    if parts[0] == "image":
+        return 0
+    if parts[0] != "transformer":
+        return None
+    return int(parts[2]) + 1 if parts[1] == "blocks" else depth + 1
+
+
+def _groups(tuned: Exported, head: nn.Module, how: Tuning) -> list[dict]:
+    """Groups of parameters by layer; vectors do not decay."""
+    depth = tuned.model.shape.depth
+    groups: dict[tuple[int, bool], list[Tensor]] = {}
+    for name, parameter in tuned.model.named_parameters():
+        layer = layer_of(name, depth)
+        if layer is not None:
+            groups.setdefault((layer, parameter.dim() >= 2 and name != "image.position"), []).append(parameter)
+    made = [
+        {"params": params, "highest": how.rate * how.layer_decay ** (depth + 1 - layer), "lr": 0.0}
+        | ({} if decays else {"weight_decay": 0.0})
+        for (layer, decays), params in groups.items()
+    ]
+    return [*made, {"params": list(head.parameters()), "highest": _HEAD_RATE, "lr": 0.0}]
+
+
+def _logits(tuned: Exported, head: nn.Module, images_NSS: np.ndarray) -> Tensor:
+    examples = [plain_example(image, None, tuned.model.shape.patch_size) for image in images_NSS]
+    return head(pooled_images(*run_model(tuned, examples)))
+
+
+@torch.inference_mode()
+def _scores(tuned: Exported, head: nn.Module, images_NSS: np.ndarray, fittable_C: np.ndarray, batch: int) -> np.ndarray:
+    def parts() -> Iterator[np.ndarray]:
+        for first in range(0, len(images_NSS), batch):
+            yield _logits(tuned, head, images_NSS[first : first + batch]).float().cpu().numpy()
+
+    head.eval()
+    scores = list(parts())
+    head.train()
+    return np.where(fittable_C, np.concatenate(scores).astype(np.float64), np.nan)
