@@ -62,6 +62,14 @@ def test_counts_of_the_manifest_and_of_the_build_that_made_it(data, tmp_path, sh
     assert note(data, tmp_path, shards)["north"].build == {}
 
 
+def test_a_manifest_may_tell_more_than_its_build_was_told(data, tmp_path, shards):
+    path = tmp_path / "north" / "train" / "manifest.json"
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps(fields | {"settings": {"store_size": 512, "split_by": "official lists"}}))
+    build_of(tmp_path / "north", settings={"store_size": 512})
+    assert note(data, tmp_path, shards)["north"].build["patients"] == 120
+
+
 def test_what_an_earlier_start_saw_stays(data, tmp_path, shards):
     note(data, tmp_path, shards)
     data.sources["north"].use = "texts"
