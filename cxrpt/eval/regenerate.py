@@ -16,7 +16,6 @@ import torch
 
 from cxrpt.checkpoint.export import Exported
 from cxrpt.config import EvalConfig
-from cxrpt.data.batch import Batch
 from cxrpt.data.hashing import hash_text
 from cxrpt.data.masking import hidden_groups
 from cxrpt.data.shards import BadSampleError
@@ -213,16 +212,16 @@ def predict(
     inputs = zip(images, texts, masks, strict=True)
     examples = [plain_example(image, text, model.shape.patch_size, mask) for image, text, mask in inputs]
     states, batch = run_model(exported, examples)
-    return [_heads(exported, states, batch, n, mask) for n, mask in enumerate(masks)]
-
-
-def _heads(exported: Exported, states: torch.Tensor, batch: Batch, number: int, mask: np.ndarray) -> dict[int, np.ndarray]:
-    found = {}
-    for scale in exported.model.shape.scales:
-        if scale <= len(mask):
-            groups = torch.from_numpy(hidden_groups(mask, scale)).to(states.device)
-            rows = batch.image_rows_I[number] + 1 + groups
-            found[scale] = denormalise_pixels(exported.model.regenerate(states, rows, scale)).cpu().numpy()
+    found: list[dict[int, np.ndarray]] = [{} for _ in images]
+    for scale in model.shape.scales:
+        if scale <= len(masks[0]):
+            # One call of the head for all pictures: a call a picture took as long as the transformer.
+            groups = [torch.from_numpy(hidden_groups(mask, scale)).to(states.device) for mask in masks]
+            rows = torch.cat([batch.image_rows_I[n] + 1 + one for n, one in enumerate(groups)])
+            pixels = denormalise_pixels(model.regenerate(states, rows, scale)).cpu().numpy()
+            ends = np.cumsum([len(one) for one in groups])[:-1]
+            for one, part in zip(found, np.split(pixels, ends), strict=True):
+                one[scale] = part
     return found
 
 

@@ -7,12 +7,13 @@ pairs ─► unit vectors of image and text ─► exact search in blocks ─►
 and truncation): such reports cannot be told apart, and a study's images share one. R@k is the share of queries with a hit
 among their first k.
 
-**P@k.** ConVIRT (Zhang et al., 2020) and GLoRIA (Huang et al., 2021) call a candidate right that is of the query's class, in
-sets where each study has one class, and average over queries the share that is right of the first k; the query's own study is
-a candidate like others. Here a study has any number of findings, and its class is the set of those labelled 1: a candidate is
-right if its set is the same, the empty set (labelled, nothing present) among them. A pair with a label of -1 has no known set
-and one without labels neither: both are left out, as queries and as candidates, so that this pool can be smaller. A finding
-that is not labelled counts as not present, in a source that does not label it too.
+**P@k.** After the precision by class of ConVIRT (Zhang et al., 2020) and GLoRIA (Huang et al., 2021): a candidate is right if
+it is of the query's class, and the share that is right of the first k is averaged over queries. Their sets hold studies of one
+class each. Here a study has any number of findings, and its class is the set of those labelled 1: a candidate is right if its
+set is the same, the empty set (labelled, nothing present) among them. A pair with a label of -1 has no known set and one
+without labels neither: both are left out, as queries and as candidates, so that this pool can be smaller. A finding that is
+not labelled counts as not present, in a source that does not label it too. The query's own study is a candidate, as for R@k,
+and always right; chance counts it as well. So numbers are not to be set beside published ones.
 
 In both, candidates that score the same count against the model: one whose vectors are all alike finds nothing.
 """
