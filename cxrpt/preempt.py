@@ -4,7 +4,7 @@ import signal
 from collections.abc import Collection, Iterable
 from types import FrameType
 
-from cxrpt.config import STOP_SIGNAL_NAMES
+from cxrpt.config_rules import STOP_SIGNAL_NAMES
 
 
 def signals(names: Iterable[str]) -> tuple[signal.Signals, ...]:
