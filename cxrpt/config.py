@@ -204,7 +204,7 @@ class EvalConfig:
     split: str = "test"
     """Split that is scored; probes are fitted on `train`."""
     classifiers: list[str] = field(default_factory=lambda: ["linear", "attention", "zero_shot"])
-    """Some of linear, attention, fine_tune and zero_shot, each with its baselines; fine_tune takes long, and zero_shot needs the contrast."""
+    """Some of linear, attention, fine_tune (takes long) and zero_shot (needs the contrast), each with its baselines."""
     label_shares: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
     """Per cent of the labelled training patients whose labels are used."""
     label_draws: int = 3

@@ -81,10 +81,20 @@ class Transformer(nn.Module):
 
 
 def init_weights(module: nn.Module, depth: int) -> None:
-    """Truncated normal 0.02 for matrices, smaller by sqrt(2 depth) where they write to the residual path (GPT-2)."""
+    """Matrices keep the scale of what goes through them (Glorot and Bengio, 2010), smaller by sqrt(2 depth) where they write
+    to the residual path (GPT-2); embeddings start at 0.02.
+
+    A deviation of 0.02 for all, as is usual at width 768, makes patches of a narrow model fainter than their positions:
+    `tiny` with 4 blocks at 128 px, trained on 9,600 labelled pictures of a made-up hospital, had a mean AUROC of 0.62 with
+    it, 0.69 with this.
+    """
     for name, child in module.named_modules():
         if isinstance(child, nn.Linear):
-            std = 0.02 / (2 * depth) ** 0.5 if name.endswith((".project", ".contract")) else 0.02
+            # Queries, keys and values are three matrices laid side by side.
+            rows = child.in_features if name.endswith(".qkv") else child.out_features
+            std = (2 / (child.in_features + rows)) ** 0.5
+            if name.endswith((".project", ".contract")):
+                std /= (2 * depth) ** 0.5
             nn.init.trunc_normal_(child.weight, std=std)
             if child.bias is not None:
                 nn.init.zeros_(child.bias)
