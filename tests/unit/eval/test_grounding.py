@@ -22,7 +22,7 @@ from cxrpt.model.pretrain import PretrainModel, model_shape
 from data_prep.train_tokenizer import train_tokenizer
 from tests.made_shards import make_shards
 
-STEPS = 700
+STEPS = 450
 _PHRASES = ("Opacity in the {side} {zone} zone.", "The {side} {zone} zone shows an opacity.", "Opacity, {side} {zone} lung.")
 _OTHERS = (" No pneumothorax.", " No effusion.", "", "")
 
@@ -67,10 +67,10 @@ def train(config, steps, seed=0, shuffled=False, batch=32):
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     model = PretrainModel(shape)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.01, betas=(0.9, 0.98))
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = 3e-3 * min(1, (step + 1) / 50, 4 * (1 - step / steps) + 0.02)
+            group["lr"] = 2e-3 * min(1, (step + 1) / 50, 4 * (1 - step / steps) + 0.02)
         chosen = rng.integers(len(decoded), size=batch)
         # A fixed shuffle of a few hundred pairs would leave chance links to be learned.
         seen = rng.integers(len(decoded), size=batch) if shuffled else chosen
