@@ -22,7 +22,7 @@ from cxrpt.model.pretrain import PretrainModel, model_shape
 from data_prep.train_tokenizer import train_tokenizer
 from tests.made_shards import make_shards
 
-STEPS = 450
+STEPS = 700
 _PHRASES = ("Opacity in the {side} {zone} zone.", "The {side} {zone} zone shows an opacity.", "Opacity, {side} {zone} lung.")
 _OTHERS = (" No pneumothorax.", " No effusion.", "", "")
 
@@ -107,9 +107,7 @@ def test_a_model_that_joined_picture_and_report_shows_a_margin(config, probe):
     assert abs(words["finding_denied"]["gain_over_swapped"]["value"]) < 0.2
     assert regions["regions"] == 80
     for hiding in ("both_sides", "one_side"):
-        assert regions[hiding]["gain_over_wrong"]["low"] > 0.5
-    # With one side hidden, the rest of the picture shows by its emptiness where the opacity is.
-    assert regions["both_sides"]["gain_over_none"]["low"] > 0.5
+        assert regions[hiding]["gain_over_wrong"]["low"] > 0.5 and regions[hiding]["gain_over_none"]["low"] > 0.5
     masked = details["masked_words"]["north"]
     assert masked["gain_over_unigram"]["low"] > 0.3 and masked["texts"] == 80
 
