@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from cxrpt.checkpoint.store import committed_steps
 from data_prep.train_tokenizer import train_tokenizer
 

@@ -74,9 +74,10 @@ def new_model(contrast, gather=None):
     torch.manual_seed(0)
     model = PretrainModel(dataclasses.replace(SHAPE, contrast=bool(contrast)), 1, gather)
     # Small weights: rounding is not blown up by the net itself, and fp16's first scale overflows only where it is meant to.
-    for child in model.modules():
+    torch.manual_seed(0)
+    for name, child in model.named_modules():
         if isinstance(child, torch.nn.Linear):
-            torch.nn.init.trunc_normal_(child.weight, std=0.02)
+            torch.nn.init.trunc_normal_(child.weight, std=0.008 if name.endswith((".project", ".contract")) else 0.02)
     return model
 
 
