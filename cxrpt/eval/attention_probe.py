@@ -11,18 +11,15 @@ probes of He et al. (2022, MAE): images differ by far less than the patches of o
 What a linear probe on means cannot see, a finding that shows in few patches, this can.
 """
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cxrpt.eval.labelled import Fitted, Labelled, unfitted
-from cxrpt.eval.schedule import batches, is_check, label_loss, num_steps, pace
-from cxrpt.eval.scores import mean_auroc
+from cxrpt.eval.short_training import Classifier, num_steps, scores_of, train_classifier
 
 BATCH, STEPS, EPOCHS = 128, 1500, 120
 _RATE, _DECAY = 1e-2, 0.1
@@ -67,15 +64,6 @@ class AttentionPool(nn.Module):
         return self.head(self.norm(torch.einsum("nhd,hde->nhe", pooled_NHD, self.value_HDE).flatten(1)))
 
 
-@dataclass(frozen=True)
-class Best:
-    """The weights that scored best on val so far."""
-
-    quality: float
-    step: int
-    weights: dict[str, Tensor]
-
-
 def attention_probe(
     train: Labelled, choose_on: Labelled | None, states_NPD: np.ndarray, heads: int, seed: int, device: torch.device
 ) -> Fitted:
@@ -101,26 +89,11 @@ def _fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         probe = AttentionPool(*_moments(train.features), heads, train.labels_NC.shape[1]).to(device)
+    optimizer = torch.optim.AdamW([{"params": [*probe.parameters()], "highest": _RATE}], weight_decay=_DECAY)
+    classifier = Classifier(probe, lambda states: probe(torch.from_numpy(states).to(device)), BATCH)
     steps = num_steps(len(train), BATCH, STEPS, EPOCHS)
-    labels, fittable = (torch.from_numpy(part).to(device) for part in (train.labels_NC, train.fittable_C))
-    optimizer = torch.optim.AdamW(probe.parameters(), lr=_RATE, weight_decay=_DECAY)
-    can_choose = choose_on is not None and bool((choose_on.fittable_C & train.fittable_C).any())
-    best = None
-    for step, taken in enumerate(batches(len(train), BATCH, steps, seed), 1):
-        for group in optimizer.param_groups:
-            group["lr"] = _RATE * pace(step, steps)
-        optimizer.zero_grad()
-        logits = probe(torch.from_numpy(train.features[taken]).to(device))
-        label_loss(logits, labels[torch.from_numpy(taken).to(device)], fittable).backward()
-        optimizer.step()
-        if choose_on is not None and can_choose and is_check(step, steps):
-            quality = mean_auroc(choose_on.labels_NC, _scores(probe, choose_on.features, train.fittable_C, device))
-            if best is None or quality > best.quality:
-                best = Best(quality, step, copy.deepcopy(probe.state_dict()))
-    if best is not None:
-        probe.load_state_dict(best.weights)
-    chosen = {"step": best.step if best else steps, "of": steps, "on": "val" if best else "nothing: the last step"}
-    return Fitted(_scores(probe, states_NPD, train.fittable_C, device), chosen)
+    chosen = train_classifier(classifier, optimizer, train, choose_on, steps, seed)
+    return Fitted(scores_of(classifier, states_NPD, train.fittable_C), chosen)
 
 
 @contextmanager
@@ -145,14 +118,3 @@ def _moments(states_NPD: np.ndarray) -> tuple[Tensor, Tensor]:
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 1e-6))
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
-
-
-@torch.inference_mode()
-def _scores(probe: AttentionPool, states_NPD: np.ndarray, fittable_C: np.ndarray, device: torch.device) -> np.ndarray:
-    probe.eval()
-    parts = [
-        probe(torch.from_numpy(states_NPD[first : first + BATCH]).to(device)).cpu().numpy()
-        for first in range(0, len(states_NPD), BATCH)
-    ]
-    probe.train()
-    return np.where(fittable_C, np.concatenate(parts).astype(np.float64), np.nan)

@@ -12,7 +12,6 @@ fine-tuned, 0.67 from fresh weights; without standardising before the head 0.54 
 
 import copy
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -22,8 +21,7 @@ from cxrpt.checkpoint.export import Exported
 from cxrpt.eval.features import pooled_images, run_model
 from cxrpt.eval.labelled import Fitted, Labelled, unfitted
 from cxrpt.eval.samples import plain_example
-from cxrpt.eval.schedule import batches, is_check, label_loss, num_steps, pace
-from cxrpt.eval.scores import mean_auroc
+from cxrpt.eval.short_training import Classifier, num_steps, scores_of, train_classifier
 
 EPOCHS = 40
 LAYER_DECAY = 0.75
@@ -60,28 +58,10 @@ def fine_tune(exported: Exported, train: Labelled, choose_on: Labelled | None, i
     device = tuned.model.mlm_bias.device
     head = _head(2 * tuned.model.shape.width, train.labels_NC.shape[1]).to(device)
     optimizer = torch.optim.AdamW(_groups(tuned, head, how), weight_decay=_WEIGHT_DECAY)
-    labels, fittable = (torch.from_numpy(part).to(device) for part in (train.labels_NC, train.fittable_C))
+    classifier = Classifier(nn.ModuleList([tuned.model, head]), lambda images: _logits(tuned, head, images), how.batch)
     steps = num_steps(len(train), how.batch, how.steps, EPOCHS)
-    can_choose = choose_on is not None and bool((choose_on.fittable_C & train.fittable_C).any())
-    best: tuple[float, int, tuple[dict, dict]] | None = None
-    for step, taken in enumerate(batches(len(train), how.batch, steps, how.seed), 1):
-        for group in optimizer.param_groups:
-            group["lr"] = group["highest"] * pace(step, steps)
-        optimizer.zero_grad()
-        loss = label_loss(_logits(tuned, head, train.features[taken]), labels[torch.from_numpy(taken).to(device)], fittable)
-        loss.backward()
-        nn.utils.clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], _CLIP)
-        optimizer.step()
-        if choose_on is not None and can_choose and is_check(step, steps):
-            scores = _scores(tuned, head, choose_on.features, train.fittable_C, how.batch)
-            quality = mean_auroc(choose_on.labels_NC, scores)
-            if best is None or quality > best[0]:
-                best = quality, step, copy.deepcopy((tuned.model.state_dict(), head.state_dict()))
-    if best is not None:
-        tuned.model.load_state_dict(best[2][0])
-        head.load_state_dict(best[2][1])
-    chosen = {"step": best[1] if best else steps, "of": steps, "on": "val" if best else "nothing: the last step"}
-    return Fitted(_scores(tuned, head, images_NSS, train.fittable_C, how.batch), chosen)
+    chosen = train_classifier(classifier, optimizer, train, choose_on, steps, how.seed, _CLIP)
+    return Fitted(scores_of(classifier, images_NSS, train.fittable_C), chosen)
 
 
 def _head(width: int, classes: int) -> nn.Module:
@@ -121,15 +101,3 @@ def _groups(tuned: Exported, head: nn.Module, how: Tuning) -> list[dict]:
 def _logits(tuned: Exported, head: nn.Module, images_NSS: np.ndarray) -> Tensor:
     examples = [plain_example(image, None, tuned.model.shape.patch_size) for image in images_NSS]
     return head(pooled_images(*run_model(tuned, examples)))
-
-
-@torch.inference_mode()
-def _scores(tuned: Exported, head: nn.Module, images_NSS: np.ndarray, fittable_C: np.ndarray, batch: int) -> np.ndarray:
-    def parts() -> Iterator[np.ndarray]:
-        for first in range(0, len(images_NSS), batch):
-            yield _logits(tuned, head, images_NSS[first : first + batch]).float().cpu().numpy()
-
-    head.eval()
-    scores = list(parts())
-    head.train()
-    return np.where(fittable_C, np.concatenate(scores).astype(np.float64), np.nan)

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cxrpt.eval.schedule import batches, is_check, label_loss, num_steps, pace
+from cxrpt.eval.short_training import batches, is_check, label_loss, num_steps, pace
 
 
 def test_pace_rises_and_falls():
