@@ -304,6 +304,17 @@ def load_config(path: Path | None, overrides: list[str] | None = None) -> RunCon
     return config
 
 
+def config_of(run_dir: Path) -> RunConfig:
+    """The configuration of a run that was started.
+
+    Raises:
+        InputError: the folder is no run directory, or its configuration is of another version.
+    """
+    if not (run_dir / "config.yaml").is_file():
+        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
+    return load_config(run_dir / "config.yaml")
+
+
 def _layers_of(path: Path, outer: tuple[Path, ...] = ()) -> list[tuple[str, Any]]:
     """What a yaml file holds, after what the file holds that its `base` names."""
     if not path.is_file():

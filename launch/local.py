@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 from cxrpt.config import RunConfig
-from cxrpt.errors import InputError
 from cxrpt.preempt import signals
 
 _POLL_S = 0.1
@@ -110,11 +109,9 @@ def load_run(run_dir: Path) -> RunConfig:
     Raises:
         InputError: the folder is no run directory.
     """
-    from cxrpt.config import load_config
+    from cxrpt.config import config_of
 
-    if not (run_dir / "config.yaml").is_file():
-        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
-    config = load_config(run_dir / "config.yaml")
+    config = config_of(run_dir)
     # A run directory that was moved is found where it is now.
     config.runs, config.name = str(run_dir.parent), run_dir.name
     return config

@@ -17,8 +17,9 @@ from cxrpt.checkpoint.export import Exported
 from cxrpt.config import EvalConfig, ObjectiveConfig
 from cxrpt.eval.margins import mean_margin
 from cxrpt.eval.masked_words import TrainCounts, ask_masked_words, commonest_word, count_train
+from cxrpt.eval.pixel_scores import psnr
 from cxrpt.eval.probed_pairs import ProbedPair, read_pairs, swap_partners
-from cxrpt.eval.region_probe import HIDDEN, RegionAnswers, ask_regions, psnr, questions
+from cxrpt.eval.region_probe import HIDDEN, RegionAnswers, ask_regions, questions
 from cxrpt.eval.samples import CannotRunError, SplitFolder
 from cxrpt.eval.word_probe import WordAnswers, ask_words
 
@@ -70,8 +71,6 @@ def grounding(
             parts[name] = {"skipped": str(reason)}
     if all("skipped" in one for one in parts.values()):
         raise CannotRunError("; ".join(dict.fromkeys(one["skipped"] for one in parts.values())))
-    if "skipped" not in parts["words"]:
-        details["unigram"] = {kind: one["unigram"]["accuracy"] for kind, one in parts["words"].items()}
     details |= parts | {"bad_samples": dict(bad)}
     return _flat(parts), details
 

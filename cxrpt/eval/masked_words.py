@@ -29,7 +29,7 @@ MAX_TRAIN_TEXTS = 2000
 """Reports of a source, at most, in which words are counted."""
 
 WITH_TEXT = (Kind.PAIR, Kind.TEXT)
-_MASK = 43
+_MASK = 45
 
 
 @dataclass(frozen=True)

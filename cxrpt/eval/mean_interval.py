@@ -19,9 +19,10 @@ def mean_intervals(values_NM: np.ndarray, patients: list[str], num_draws: int = 
         seed: the same input and seed give the same intervals.
 
     Returns:
-        One interval a column; without rows its ends are NaN.
+        One interval a column; its ends are NaN where there are fewer than two patients: one drawn again and again would look
+        as if nothing were uncertain.
     """
-    if not len(values_NM):
+    if len(set(patients)) < 2:
         return [Interval(float("nan"), float("nan"))] * values_NM.shape[1]
     _, number_N = np.unique(np.array(patients), return_inverse=True)
     num_patients = int(number_N.max()) + 1

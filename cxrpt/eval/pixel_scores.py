@@ -14,6 +14,11 @@ Scores = dict[str, float]
 """psnr, ssim and mae of one picture, or their means over pictures."""
 
 
+def psnr(errors: np.ndarray) -> np.ndarray:
+    """Peak signal-to-noise ratio in dB of mean squared errors of pixels in 0..1, at most MAX_PSNR_DB."""
+    return -10 * np.log10(np.maximum(errors, 10 ** (-MAX_PSNR_DB / 10)))
+
+
 def reduce_by(picture: np.ndarray, scale: int, patch_size: int) -> np.ndarray:
     """Means over scale x scale pixels, float32; what no whole group of patches covers is cut off."""
     unit = scale * patch_size
@@ -48,11 +53,10 @@ def score_hidden(truth: np.ndarray, guess: np.ndarray, at: np.ndarray) -> Scores
     border of `at` hold visible pixels too.
     """
     difference = guess[at].astype(np.float64) - truth[at]
-    error = max(float(np.mean(difference**2)), 10 ** (-MAX_PSNR_DB / 10))
     window = min(_SSIM_WINDOW, len(truth) - 1 + len(truth) % 2)
     _, similarity = structural_similarity(truth, guess, win_size=window, data_range=1.0, full=True)
     return {
-        "psnr": float(-10 * np.log10(error)),
+        "psnr": float(psnr(np.mean(difference**2))),
         "ssim": float(similarity[at].mean()),
         "mae": float(np.abs(difference).mean()),
     }

@@ -30,8 +30,6 @@ NAMED_ZONE = ("opacity", "nodule", "atelectasis", "cavity")
 ZONES = ("upper", "mid", "lower")
 HIDDEN = ("both_sides", "one_side")
 PASSES = ("own", "wrong", "none")
-MIN_ERROR = 1e-6
-"""Mean squared errors are cut here (60 dB): less error than rounding to 8 bits makes."""
 
 
 @dataclass(frozen=True, order=True)
@@ -157,8 +155,3 @@ def _errors(
         predicted = denormalise_pixels(model.regenerate(states, rows[:, None], 1)).cpu().numpy()
         truth = to_patches(pairs[one.pair].image, size)[patches] / np.float32(255)
         yield float(np.mean((predicted.astype(np.float64) - truth) ** 2))
-
-
-def psnr(errors_N: np.ndarray) -> np.ndarray:
-    """Peak signal-to-noise ratio in dB of mean squared errors of pixels in 0..1."""
-    return -10 * np.log10(np.maximum(errors_N, MIN_ERROR))

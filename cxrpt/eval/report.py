@@ -5,6 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
+from cxrpt.config_rules import CLASSIFIERS
+
 
 @dataclass(frozen=True)
 class Row:
@@ -52,7 +54,7 @@ def _classify_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[R
     with_mean = [
         (method, share, scores, None)
         for method, found in methods.items()
-        if method not in _BASELINES
+        if method in CLASSIFIERS
         for share, scores in found["shares"].items()
     ]
     best = methods[headline["method"]]["shares"][headline["share"]]
@@ -66,9 +68,6 @@ def _classify_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[R
         rows.append(Row("classify", "left out", "", "", f"too few to score: {', '.join(details['left_out'])}"))
     rows += [Row("classify", f"not run: {name}", "", "", why) for name, why in details["not_run"].items()]
     return rows + ([Row("classify", "no mean", "", "", details["no_mean"])] if details["no_mean"] else [])
-
-
-_BASELINES = ("pixels", "untrained", "attention_untrained", "scratch")
 
 
 def _mean_row(details: dict[str, Any], method: str, share: str, scores: dict[str, Any], source: str | None) -> Row:

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from cxrpt.checkpoint.choose_step import choose_step
 from cxrpt.checkpoint.export import Exported, load_exported
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
-from cxrpt.config import RunConfig, load_config
+from cxrpt.config import RunConfig, config_of
 from cxrpt.errors import InputError
 from cxrpt.eval.claim import claimed
 from cxrpt.eval.classify import classify
@@ -55,9 +55,7 @@ def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, 
     Raises:
         InputError: no run directory, no such step, no such split, or another process is evaluating the step.
     """
-    if not (run_dir / "config.yaml").is_file():
-        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
-    config = load_config(run_dir / "config.yaml")
+    config = config_of(run_dir)
     step = choose_step(run_dir, step)
     folder = run_dir / "evals" / f"step-{step:08d}"
     own_split, split = config.eval.split, split or config.eval.split

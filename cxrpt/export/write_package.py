@@ -18,7 +18,7 @@ from cxrpt.checkpoint.export import MODEL, TOKENIZER, WEIGHTS, Exported, load_ex
 from cxrpt.checkpoint.flush import flush
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
 from cxrpt.checkpoint.sums import first_damage
-from cxrpt.config import RunConfig, load_config
+from cxrpt.config import RunConfig, config_of
 from cxrpt.data_record import read_tokenizer_record
 from cxrpt.errors import InputError
 from cxrpt.export.model_card import CardFacts, write_card
@@ -45,11 +45,9 @@ def write_package(run_dir: Path, out: Path, step: int | None = None, dtype: str 
         InputError: no run directory, no such step, a checkpoint that is damaged or was removed meanwhile, weights that are not
             finite, or a folder that holds something.
     """
-    if not (run_dir / "config.yaml").is_file():
-        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
+    config = config_of(run_dir)
     _require_free(out)
     out = out.resolve()
-    config = load_config(run_dir / "config.yaml")
     step = choose_step(run_dir, step)
     folder = step_folder(run_dir, step)
     try:

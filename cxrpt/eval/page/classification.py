@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from cxrpt.eval.page.charts import Axis, Line, Point, line_chart, roc_chart, scale_bar, swatch
-from cxrpt.eval.page.numbers import count, number_of, percent, plain, value_of
+from cxrpt.eval.page.numbers import count, lower_first, number_of, percent, plain, value_of
 from cxrpt.eval.page.verdict import Difference, difference
 
 METHODS = {
@@ -232,14 +232,10 @@ def _about(details: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     for source, words in (details.get("protocols") or {}).items():
         by_words.setdefault(str(words), []).append(str(source))
     rows.append(("Splits", "; ".join(f"{', '.join(sources)}: {words}" for words, sources in by_words.items())))
-    rows += [(f"Not run: {_lower(title_of(name))}", str(why)) for name, why in (details.get("not_run") or {}).items()]
+    rows += [(f"Not run: {lower_first(title_of(name))}", str(why)) for name, why in (details.get("not_run") or {}).items()]
     rows.append(("No mean", str(details.get("no_mean") or "")))
     rows.append(("Could not be read", bad_words(details.get("bad_samples"))))
     return tuple(row for row in rows if row[1])
-
-
-def _lower(words: str) -> str:
-    return words[:1].lower() + words[1:]
 
 
 def bad_words(bad: Any) -> str:

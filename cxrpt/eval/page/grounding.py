@@ -67,7 +67,7 @@ class Grounding:
 def grounding(details: Mapping[str, Any]) -> Grounding:
     """The view of `details.grounding`; whatever is missing in it is left out."""
     words = [
-        _word_row(kind, one, details.get("unigram"))
+        _word_row(kind, one)
         for kind, one in (details.get("words") or {}).items()
         if isinstance(one, Mapping) and "right" in one
     ]
@@ -112,39 +112,24 @@ def _source_row(source: str, one: Mapping[str, Any]) -> SourceRow:
     value, low, high = (number_of(one, "accuracy", key) for key in ("value", "low", "high"))
     return SourceRow(
         source, count(number_of(one, "places")), percent(value), percents(low, high), percent(number_of(one, "unigram")),
-        _points(one.get("gain_over_unigram")),
+        points(one.get("gain_over_unigram")),
     )  # fmt: skip
 
 
-def _word_row(kind: str, one: Mapping[str, Any], unigram: Any) -> WordRow:
+def _word_row(kind: str, one: Mapping[str, Any]) -> WordRow:
     right = one["right"]
     own, swapped, none = (number_of(right, key) for key in ("own", "swapped", "none"))
-    guess = _unigram(kind, one, unigram)
+    guess = number_of(one, "unigram", "accuracy")
     named = ((swapped, "another image"), (none, "no image"), (guess, "most frequent word"))
     ticks = [(value, f"{name}: {percent(value)}") for value, name in named if value is not None]
     bar = Markup("") if own is None else scale_bar(own, None, None, (0, 1), ticks, f"{percent(own)} right", "small")
     return WordRow(
         kind.replace("_", " "), count(number_of(one, "places")), percent(own), percent(swapped), percent(none), bar,
-        _points(one.get("gain_over_swapped")), _points(one.get("gain_over_none")), percent(guess),
+        points(one.get("gain_over_swapped")), points(one.get("gain_over_none")), percent(guess),
     )  # fmt: skip
 
 
-def _unigram(kind: str, one: Mapping[str, Any], unigram: Any) -> float | None:
-    """Right by the most frequent word: of the kind where that is told, or one number for all."""
-    tree = {"all": unigram, "own": one}
-    paths = (
-        ("own", "unigram", "accuracy"),
-        ("own", "unigram"),
-        ("own", "right", "unigram"),
-        ("all", kind),
-        ("all", kind, "right"),
-        ("all", "right"),
-        ("all",),
-    )
-    return next((value for path in paths if (value := number_of(tree, *path)) is not None), None)
-
-
-def _points(found: Any) -> Difference | None:
+def points(found: Any) -> Difference | None:
     """A difference of shares as one of points of a per cent."""
     if not isinstance(found, Mapping):
         return None

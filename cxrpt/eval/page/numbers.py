@@ -72,6 +72,11 @@ def millions(value: int | float) -> str:
     return f"{value:,.0f}"
 
 
+def lower_first(words: str) -> str:
+    """The words as they stand within a sentence."""
+    return words[:1].lower() + words[1:]
+
+
 def _whole(value: float, digits: int) -> float:
     """Without the sign of a zero that only rounding made."""
     return 0.0 if round(value, digits) == 0 else value

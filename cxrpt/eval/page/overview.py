@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from cxrpt.eval.page.charts import scale_bar
 from cxrpt.eval.page.classification import headline_of, headline_scores, score_of, share_words, title_of
-from cxrpt.eval.page.numbers import count, number_of, percent, percents, plain, times, value_of
+from cxrpt.eval.page.grounding import points
+from cxrpt.eval.page.numbers import count, lower_first, number_of, percent, percents, plain, times, value_of
 from cxrpt.eval.page.regeneration import METHODS as FILLERS
 from cxrpt.eval.page.regeneration import RIVALS, few_biharmonic, mask_words, ratio_words
 from cxrpt.eval.page.retrieval import DIRECTIONS
@@ -155,10 +156,7 @@ def statements(details: Mapping[str, Any]) -> list[Statement]:
     if value_of(regenerate, "cells"):
         made += _regenerate_statements(regenerate["cells"])
     for kind, one in (value_of(grounding, "words") or {}).items():
-        gain = {
-            key: 100 * end for key in ("value", "low", "high") if (end := number_of(one, "gain_over_swapped", key)) is not None
-        }
-        made += _statement(difference(gain, "value", 1), f"Masked {kind} words: own image over another’s, points")
+        made += _statement(points(value_of(one, "gain_over_swapped")), f"Masked {kind} words: own image over another’s, points")
     for kind, one in (value_of(grounding, "regions") or {}).items():
         gain = value_of(one, "gain_over_wrong")
         made += _statement(difference(gain, "value", 2), f"Regions, {kind.replace('_', ' ')}: own report over another’s, dB")
@@ -177,7 +175,7 @@ def _classify_statements(details: Mapping[str, Any]) -> list[Statement]:
         with_gain = [at for at in sorted(one["shares"], key=float) if value_of(one["shares"], at, "gain")]
         for at in [share] if name == method else dict.fromkeys([*with_gain[:1], *with_gain[-1:]]):
             for other, found in (value_of(one["shares"], at, "gain") or {}).items():
-                words = f"{title_of(name)} over {_lower(title_of(other))}, AUROC at {share_words(at)}"
+                words = f"{title_of(name)} over {lower_first(title_of(other))}, AUROC at {share_words(at)}"
                 made += _statement(difference(found, "auroc", 3), words)
     return made
 
@@ -223,7 +221,3 @@ def _regenerate_statements(cells: Mapping[str, Any]) -> list[Statement]:
         else:
             made.append(Statement(level, words, "", ""))
     return made
-
-
-def _lower(words: str) -> str:
-    return words[:1].lower() + words[1:]

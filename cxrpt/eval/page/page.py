@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 
 from cxrpt import __version__
-from cxrpt.config import RunConfig, load_config
+from cxrpt.config import RunConfig, config_of
 from cxrpt.errors import InputError
 from cxrpt.eval.page.census import census
 from cxrpt.eval.page.classification import classification
@@ -67,7 +67,7 @@ def find_results(run_dir: Path, step: int | None, split: str | None) -> Path:
     Raises:
         InputError: no run directory, or no such results.
     """
-    config = _config(run_dir)
+    config = config_of(run_dir)
     name = "results.json" if split in (None, config.eval.split) else f"results-{split}.json"
     found = {_step_of(path): path for path in (run_dir / "evals").glob(f"step-*/{name}")}
     if not found:
@@ -101,7 +101,7 @@ def render_page(run_dir: Path, results: Path) -> str:
     Raises:
         InputError: no run directory, or results that cannot be read.
     """
-    config, shown = _config(run_dir), _read_results(results)
+    config, shown = config_of(run_dir), _read_results(results)
     if shown is None:
         raise InputError(f"{results} does not parse: evaluate the step again with --force")
     environment = page_environment("cxrpt.eval.page")
@@ -209,12 +209,6 @@ def _read_results(path: Path) -> dict[str, Any] | None:
         return found if sound else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _config(run_dir: Path) -> RunConfig:
-    if not (run_dir / "config.yaml").is_file():
-        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
-    return load_config(run_dir / "config.yaml")
 
 
 def _step_of(path: Path) -> int:

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import made_exports as made
@@ -28,37 +27,7 @@ from data_prep.inspect.page import inspect_page
 from data_prep.inspect.repeats import common_texts, repeats_of
 from data_prep.reports.sections import find_sections
 from launch.inspect import inspect
-
-VOID = {"meta", "img", "br", "rect", "line", "link", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """Collects the words and attributes of a page, and fails on tags that do not close."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.attributes: list[tuple[str, str, str]] = []
-        self.words: list[str] = []
-        self.feed(html)
-        self.close()
-        assert not self.open, f"never closed: {self.open}"
-
-    def handle_starttag(self, tag, attributes):
-        self.attributes += [(tag, name, value or "") for name, value in attributes]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
+from tests.parsed_page import Parsed
 
 
 def page(root: Path, samples: int = 48, members: int = 20_000, seed: int = 0) -> str:
@@ -87,7 +56,7 @@ def rows_of(html: str) -> list[list[str]]:
 def test_the_page_is_sound_html_and_names_nothing_outside_itself(out, built):
     for root in (out, built.out):
         html = page(root)
-        parsed = Page(html)
+        parsed = Parsed(html)
         for tag, name, value in parsed.attributes:
             if name in ("src", "href", "xlink:href", "action", "srcset", "data"):
                 assert value.startswith(("#", "data:image/jpeg;base64,")), (tag, name, value[:80])
@@ -105,7 +74,7 @@ def test_its_counts_are_those_of_the_manifests(built):
         assert table[split][:6] == [str(number) for number in (sum(kinds), *kinds, patients, len(shards))]
     build_json = json.loads((built.folder / "build.json").read_text())
     kept, failed = build_json["kept"], build_json["failed"]
-    assert f"{kept / build_json['found']:.1%} kept" in Page(html).text
+    assert f"{kept / build_json['found']:.1%} kept" in Parsed(html).text
     assert [f"all {build_json['found']}", str(kept), str(build_json["excluded"]), str(failed)] in rows_of(html)
     for reason, number in build_json["reasons"].items():
         told = [int(row[2]) for row in rows_of(html) if len(row) == 3 and row[0].startswith(reason.replace("_", " "))]
@@ -136,7 +105,7 @@ def test_what_stands_in_reports_labels_and_ledgers_is_escaped_or_not_told(tmp_pa
     splits = {split: {"patients": 2} for split in ("train", "test")}
     (folder / "build.json").write_text(json.dumps({"splits": splits, "found": 3, "remarks": ["<u>remark</u>"]}))
     html = page(tmp_path)
-    parsed = Page(html)
+    parsed = Parsed(html)
     assert not {tag for tag, *_ in parsed.attributes} & {"script", "u"}
     assert "onerror" not in {name for _, name, _ in parsed.attributes}
     assert str(escape("<script>alert('x')</script> & ")) in html and "<u>" not in html
@@ -154,7 +123,7 @@ def test_it_is_a_function_of_shards_and_seed(out):
 def test_a_sample_of_members_is_said_and_drawn_over_all_shards(tmp_path):
     shards = [[sample(f"{n}x{k:02}", None, "FINDINGS: Clear.\n", age=50) for k in range(20)] for n in range(3)]
     write_split(tmp_path, "north", "train", *shards)
-    text = Page(page(tmp_path, members=30)).text
+    text = Parsed(page(tmp_path, members=30)).text
     assert "come from a sample of 30 of 60" in text and "? studies, not all opened" in text
     (split,) = take_census(tmp_path).splits
     opened = open_split(split, 30, seed=0)
@@ -177,7 +146,7 @@ def test_sums_over_the_opened_members(out):
 
 def test_text_that_scrubbing_would_still_change_is_a_problem(tmp_path):
     write_split(tmp_path, "north", "train", [sample("a1", None, "Seen by Dr. Miller on 03/04/2021.\n")])
-    text = Page(page(tmp_path)).text
+    text = Parsed(page(tmp_path)).text
     assert "problem north/train 1 of 1 texts still hold what de-identification removes" in text
 
 
@@ -234,7 +203,7 @@ def test_equal_texts_are_counted_over_splits(out):
 def test_a_patient_in_two_splits_and_other_findings_are_told(tmp_path):
     out = sound(tmp_path / "out")
     write_split(out, "north", "test", [sample("x1", 8, patient="p-a2")])
-    text = Page(page(out)).text
+    text = Parsed(page(out)).text
     assert "problem north patients in more than one split: 1" in text
     assert "warning north no reports in test, but in train and val" in text
     assert "warning north no labels in test" in text and "north/val never positive: effusion, nodule" in text
@@ -252,13 +221,13 @@ def test_broken_shards_are_named_and_the_others_shown(tmp_path):
     index_path(shard.with_name("north-train-000001.tar")).unlink()
     (out / "south" / "train" / "manifest.json").write_text("{}")
     html = page(out)
-    text = Page(html).text
+    text = Parsed(html).text
     assert "problem north/train/north-train-000001.tar has no index beside it" in text
     assert "problem north/train/north-train-000000.tar member 'text' of sample a1 does not match its checksum" in text
     assert "problem south/train/manifest.json" in text and str(out) not in html
     assert "sample a2" in text and "sample a1 patient" not in text and "1 broken" in text
     shard.write_bytes(shard.read_bytes()[:-4000])
-    assert "its manifest says" in Page(page(out)).text
+    assert "its manifest says" in Parsed(page(out)).text
 
 
 def test_folders_without_shards_and_pages_that_cannot_be_written(out, tmp_path):
@@ -277,7 +246,7 @@ def test_folders_without_shards_and_pages_that_cannot_be_written(out, tmp_path):
     for _ in range(2):
         done = run(out, "--html", target, "--samples", "2")
         assert done.exit_code == 0, done.output
-    assert Page(target.read_text()) and sorted(path.name for path in target.parent.iterdir()) == ["a.html"]
+    assert Parsed(target.read_text()) and sorted(path.name for path in target.parent.iterdir()) == ["a.html"]
     broken = tmp_path / "broken" / "north" / "train"
     broken.mkdir(parents=True)
     (broken / "manifest.json").write_text("[]")
@@ -287,13 +256,13 @@ def test_folders_without_shards_and_pages_that_cannot_be_written(out, tmp_path):
 def test_an_empty_split_and_pictures_without_hashes(tmp_path, monkeypatch):
     monkeypatch.setattr(opened_module, "LOOKED_AT", 1)
     write_split(tmp_path, "north", "val")
-    assert "no samples in val" in Page(page(tmp_path)).text
+    assert "no samples in val" in Parsed(page(tmp_path)).text
     shutil.rmtree(tmp_path / "north")
     folder = write_split(tmp_path, "north", "train", [sample("a1", 1), sample("a2", 2)])
     index = np.load(index_path(folder / "north-train-000000.tar"))
     index["phash"] = 0
     np.save(index_path(folder / "north-train-000000.tar"), index)
-    assert "not searched for copies: 2" in Page(page(tmp_path)).text
+    assert "not searched for copies: 2" in Parsed(page(tmp_path)).text
 
 
 @pytest.mark.parametrize("values", [[5.0], [0, 1, 2, 3], list(range(1000)), [0.95, 1.02, 1.3], [3, 3, 3, 9_000_000]])

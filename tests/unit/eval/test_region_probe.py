@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from cxrpt.eval.pixel_scores import psnr
 from cxrpt.eval.probed_pairs import ProbedPair, ReportTokens, swap_partners
-from cxrpt.eval.region_probe import Region, ask_regions, psnr, questions, region_patches, regions_of
+from cxrpt.eval.region_probe import Region, ask_regions, questions, region_patches, regions_of
 from cxrpt.eval.report_words import mentions
 
 
