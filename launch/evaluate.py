@@ -1,6 +1,5 @@
 """`cxrpt evaluate`: the downstream tasks on one checkpoint of a run."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from cxrpt.errors import InputError
 from cxrpt.eval.page.page import find_results, page_path, write_page
-from cxrpt.eval.report import summary_table
+from cxrpt.eval.report import read_results, summary_table
 from launch.summary import wide_console
 
 
@@ -33,7 +32,7 @@ def evaluate(
     from cxrpt.eval.worker import evaluate_step
 
     results = evaluate_step(run, step, split=split, force=force)
-    wide_console().print(summary_table(json.loads(results.read_text())))
+    wide_console().print(summary_table(read_results(results)))
     typer.echo(f"results: {results}")
     if page_path(results).exists():
         typer.echo(f"page:    {page_path(results)}")

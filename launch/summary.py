@@ -17,13 +17,13 @@ def wide_console() -> Console:
 
 def print_summary(out: Path, run: Path, institutions: tuple[str, ...], console: Console) -> None:
     """Print counts of inputs, first and last losses, scores beside their baselines, and where everything lies."""
-    from cxrpt.eval.report import summary_table
+    from cxrpt.eval.report import read_results, summary_table
 
     console.rule("summary")
     console.print(_census(out / "shards", institutions))
     console.print(_losses(run))
     results = sorted((run / "evals").glob("step-*/results.json"))[-1]
-    console.print(summary_table(json.loads(results.read_text())))
+    console.print(summary_table(read_results(results)))
     places = {
         "shards": out / "shards",
         "run": run,

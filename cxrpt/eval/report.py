@@ -1,11 +1,16 @@
 """Results of an evaluation as rows: a score, what it is measured against, and the reason where there is none."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from cxrpt.config_rules import CLASSIFIERS
+from cxrpt.errors import InputError
+
+OTHER_VERSION = "its results do not have the form that this version reads; evaluate the step again with --force"
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,21 @@ class Row:
     remark: str = ""
 
 
+def read_results(path: Path) -> dict[str, Any]:
+    """What an evaluation wrote.
+
+    Raises:
+        InputError: the file cannot be read, or is cut short.
+    """
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("step"), int) or not isinstance(found.get("details"), dict):
+        raise InputError(f"{path} does not parse: evaluate the step again with --force")
+    return found
+
+
 def summary_rows(results: dict[str, Any]) -> list[Row]:
     """The rows of a `results.json`: each score beside its baseline, and why a task gave none."""
     rows: list[Row] = []
@@ -32,8 +52,11 @@ def summary_rows(results: dict[str, Any]) -> list[Row]:
     for task, details in results["details"].items():
         if "skipped" in details:
             rows.append(Row(task, "not run", "", "", details["skipped"]))
-        else:
+            continue
+        try:
             rows += writers[task](details, results["metrics"])
+        except (KeyError, TypeError, AttributeError):
+            rows.append(Row(task, "not shown", "", "", OTHER_VERSION))
     return rows
 
 

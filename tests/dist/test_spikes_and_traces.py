@@ -32,6 +32,7 @@ def counted(run_dir):
     return {entry.step: entry.metrics["train/loss_spikes"] for entry in entries}
 
 
+@pytest.mark.long
 def test_spikes_after_a_kill_are_those_of_an_undisturbed_run(runs, spiky):
     undisturbed = told(spiky)
     assert undisturbed and counted(spiky)[90] >= len(undisturbed)

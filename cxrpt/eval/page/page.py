@@ -9,11 +9,11 @@ The page is a function of these files: no date, no path, nothing from the networ
 results file lacks, as one of an older version does, is left out.
 """
 
-import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,11 +27,12 @@ from cxrpt.eval.page.census import census
 from cxrpt.eval.page.classification import classification
 from cxrpt.eval.page.curves import score_curves, training_curves
 from cxrpt.eval.page.grounding import grounding, skipped_parts
-from cxrpt.eval.page.numbers import count, millions, number_of, value_of
+from cxrpt.eval.page.numbers import count, millions, number_of
 from cxrpt.eval.page.overview import statements, tiles
 from cxrpt.eval.page.pictures import Pictures
 from cxrpt.eval.page.regeneration import MEASURES, regeneration
 from cxrpt.eval.page.retrieval import retrieval
+from cxrpt.eval.report import OTHER_VERSION, read_results
 from cxrpt.export.shared_config import shared_config
 from cxrpt.page.environment import page_environment
 from cxrpt.track.journal import read_journal
@@ -42,7 +43,6 @@ TASKS = {
     "regenerate": "Regeneration",
     "grounding": "Grounding",
 }
-_OTHER_VERSION = "its results do not have the form that this version reads; evaluate the step again with --force"
 
 _UNREADABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 """What HTML or UTF-8 cannot hold."""
@@ -101,9 +101,7 @@ def render_page(run_dir: Path, results: Path) -> str:
     Raises:
         InputError: no run directory, or results that cannot be read.
     """
-    config, shown = config_of(run_dir), _read_results(results)
-    if shown is None:
-        raise InputError(f"{results} does not parse: evaluate the step again with --force")
+    config, shown = config_of(run_dir), read_results(results)
     environment = page_environment("cxrpt.eval.page")
     html = environment.get_template("page.html.j2").render(_context(run_dir, results, config, shown)) + "\n"
     return _UNREADABLE.sub("\ufffd", html)
@@ -122,14 +120,12 @@ def _context(run_dir: Path, results: Path, config: RunConfig, shown: Mapping[str
         "grounding": _part("grounding", done, lambda one: grounding(one)),
     }
     not_run = [(TASKS.get(task, task), "not run", reason) for task, reason in skipped.items()]
-    not_run += [(TASKS.get(task, task), "not shown", _OTHER_VERSION) for task in done if parts.get(task) is None]
+    not_run += [(TASKS.get(task, task), "not shown", OTHER_VERSION) for task in done if parts.get(task) is None]
     whole = {task: one for task, one in done.items() if parts.get(task) is not None}
     skipped_probes = skipped_parts(whole.get("grounding", {}))
     not_run += [(f"{TASKS['grounding']}, {name}", "not run", reason) for name, reason in skipped_probes]
     journal = read_journal(run_dir / "journal.jsonl")
-    others = (path for path in (run_dir / "evals").glob(f"step-*/{results.name}") if path != results)
-    read = [shown, *(one for path in others if (one := _read_results(path)) is not None)]
-    evaluated = sorted(read, key=lambda one: one["step"])
+    evaluated = sorted([shown, *_others(run_dir, results)], key=lambda one: one["step"])
     return {
         "version": __version__,
         "run": config.name,
@@ -202,13 +198,12 @@ def _code(run_dir: Path) -> list[tuple[str, str]]:
     return [(name, version) for name, _, version in (line.partition(" ") for line in lines) if version]
 
 
-def _read_results(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text())
-        sound = isinstance(found["step"], int) and isinstance(value_of(found, "details"), dict)
-        return found if sound else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _others(run_dir: Path, results: Path) -> Iterator[dict[str, Any]]:
+    """The results of the other steps; those that do not parse are passed over."""
+    for path in (run_dir / "evals").glob(f"step-*/{results.name}"):
+        if path != results:
+            with suppress(InputError):
+                yield read_results(path)
 
 
 def _step_of(path: Path) -> int:

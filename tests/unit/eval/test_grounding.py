@@ -112,6 +112,7 @@ def test_a_model_that_joined_picture_and_report_shows_a_margin(config, probe):
     assert masked["gain_over_unigram"]["low"] > 0.3 and masked["texts"] == 80
 
 
+@pytest.mark.long
 def test_a_model_of_shuffled_pairs_shows_none(config, probe):
     metrics, details = probe(train(config, STEPS, shuffled=True))
     for kind in ("side", "zone"):

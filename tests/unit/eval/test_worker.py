@@ -222,3 +222,23 @@ def test_the_command_prints_and_ends_with_2_on_bad_input(evaluated, capsys):
     with pytest.raises(SystemExit) as done:
         main(["evaluate", str(run), "--step", "15"])
     assert done.value.code == 2 and "committed are 10, 20" in capsys.readouterr().err
+
+
+def test_results_that_are_torn_or_of_another_version_are_told(evaluated, tmp_path, capsys):
+    run = tmp_path / "r"
+    shutil.copytree(evaluated[0], run)
+    results = run / "evals" / "step-00000020" / "results.json"
+    fields = json.loads(results.read_text())
+    fields["details"]["classify"] = {"auroc": 0.7}
+    results.write_text(json.dumps(fields))
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", str(run)])
+    assert ended.value.code == 0
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "classify not shown" in told and "R@5" in told
+    results.write_text("")
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", str(run)])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "does not parse: evaluate the step again with --force" in told and len(told.splitlines()) == 1
