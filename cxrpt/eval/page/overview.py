@@ -156,7 +156,10 @@ def statements(details: Mapping[str, Any]) -> list[Statement]:
     if value_of(regenerate, "cells"):
         made += _regenerate_statements(regenerate["cells"])
     for kind, one in (value_of(grounding, "words") or {}).items():
-        made += _statement(points(value_of(one, "gain_over_swapped")), f"Masked {kind} words: own image over another’s, points")
+        made += _statement(
+            points(value_of(one, "gain_over_swapped")),
+            f"Masked {kind.replace('_', ' ')} words: own image over another’s, points",
+        )
     for kind, one in (value_of(grounding, "regions") or {}).items():
         gain = value_of(one, "gain_over_wrong")
         made += _statement(difference(gain, "value", 2), f"Regions, {kind.replace('_', ' ')}: own report over another’s, dB")
