@@ -41,34 +41,37 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def summary_rows(results: dict[str, Any]) -> list[Row]:
-    """The rows of a `results.json`: each score beside its baseline, and why a task gave none."""
-    rows: list[Row] = []
+    """The rows of a `results.json`: each score beside its baseline, and why a task gave none.
+
+    Raises:
+        KeyError, TypeError or AttributeError: the results are of another version.
+    """
+    return [row for task, details in results["details"].items() for row in _task_rows(task, details, results["metrics"])]
+
+
+def _task_rows(task: str, details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
+    if "skipped" in details:
+        return [Row(task, "not run", "", "", details["skipped"])]
     writers = {
         "classify": _classify_rows,
         "retrieve": _retrieve_rows,
         "regenerate": _regenerate_rows,
         "grounding": _grounding_rows,
     }
-    for task, details in results["details"].items():
-        if "skipped" in details:
-            rows.append(Row(task, "not run", "", "", details["skipped"]))
-            continue
-        try:
-            rows += writers[task](details, results["metrics"])
-        except (KeyError, TypeError, AttributeError):
-            rows.append(Row(task, "not shown", "", "", OTHER_VERSION))
-    return rows
+    return writers[task](details, metrics)
 
 
 def summary_table(results: dict[str, Any]) -> Table:
-    """The rows as a table for the terminal."""
+    """The rows as a table for the terminal; a task whose results are of another version says so."""
     table = Table("task", "measure", "score", "baseline", "remark", title=f"evaluation of step {results['step']}")
-    before = None
-    for row in summary_rows(results):
-        if before not in (None, row.task):
-            table.add_section()
-        table.add_row(row.task if row.task != before else "", row.measure, row.score, row.baseline, row.remark)
-        before = row.task
+    for task, details in results["details"].items():
+        try:
+            rows = _task_rows(task, details, results.get("metrics", {}))
+        except (KeyError, TypeError, AttributeError):
+            rows = [Row(task, "not shown", "", "", OTHER_VERSION)]
+        for number, row in enumerate(rows):
+            table.add_row(row.task if number == 0 else "", row.measure, row.score, row.baseline, row.remark)
+        table.add_section()
     return table
 
 
