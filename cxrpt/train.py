@@ -163,6 +163,8 @@ def _train(
                 engine.backward(step_loss(losses, totals.counts, weights))
             with spans("optimizer"):
                 skipped = engine.step(lr)
+            if not skipped:
+                model.end_step()
             window.add(losses)
             spikes.add(losses)
 

@@ -119,16 +119,16 @@ def init_model(model: PretrainModel, folder: Path) -> list[str]:
     Positions of patches are interpolated where the pictures have another size.
 
     Returns:
-        Names of parameters that start anew, since the other model lacks them.
+        Names of weights that start anew, since the other model lacks them.
     """
     sharded = (folder / SHARDS / INDEX).is_file()
     given = ShardReader(folder).weights() if sharded else {n: t.float() for n, t in load_file(folder / WEIGHTS).items()}
     given["image.position"] = resize_positions(given["image.position"], model.image.grid)
     fresh = []
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if name in given:
-                parameter.copy_(given[name])
+                tensor.copy_(given[name])
             else:
                 fresh.append(name)
     return fresh

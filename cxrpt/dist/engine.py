@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cxrpt.checkpoint.shards import Piece, ShardReader
 from cxrpt.config import EngineConfig, OptimConfig
 from cxrpt.dist.deepspeed_json import Watched, deepspeed_json
-from cxrpt.dist.partitions import adam_state, flat_tensors, pieces_of_rank, spread_weights
+from cxrpt.dist.partitions import adam_state, flat_tensors, pieces_of_buffers, pieces_of_rank, spread_weights
 from cxrpt.dist.reference_optimizer import ReferenceAdamW
 from cxrpt.dist.world import World
 from cxrpt.errors import InputError
@@ -48,12 +48,15 @@ class Engine:
             raise InputError(f"engine.precision='fp16': this {world.device.type} cannot: use bf16 or fp32")
         num_parameters = sum(p.numel() for p in model.parameters())
         json = Watched(deepspeed_json(engine, optim, micro_batch, accumulation, world.size, num_parameters))
+        running_means = {name: buffer.clone() for name, buffer in model.named_buffers()}
         said = io.StringIO()
         with contextlib.redirect_stdout(said):  # it prints memory tables, meant for itself
             self._engine, *_ = deepspeed.initialize(
                 model=model.to(world.device), optimizer=_optimizer(model, engine, optim), config=json
             )
         log.info("DeepSpeed: %s", " | ".join(said.getvalue().splitlines()))
+        for name, buffer in model.named_buffers():  # it made them bf16, in which a running mean would stand still
+            buffer.data = running_means[name].to(world.device)
         _check_taken(self._engine, json, engine)
         if engine.precision == "fp16":
             # Our own limit of skipped steps ends a run whose gradients never become finite.
@@ -142,9 +145,9 @@ class Engine:
         return sum(2 * 4 * p.numel() for p in owned)
 
     def pieces_to_save(self) -> list[Piece]:
-        """Those that this rank saves: all, but where every rank has the same (ZeRO 0) every so many-th."""
-        pieces = self.pieces()
-        return pieces[self._world.rank :: self._world.size] if self._zero_stage == 0 else pieces
+        """Those that this rank saves: all, but what every rank has the same is saved once."""
+        pieces, shared = self.pieces(), pieces_of_buffers(self.model) if self._world.is_first else []
+        return shared + (pieces[self._world.rank :: self._world.size] if self._zero_stage == 0 else pieces)
 
     def scalars(self) -> dict[str, Any]:
         """What a checkpoint must hold beside the pieces; the same on every rank."""
@@ -159,7 +162,7 @@ class Engine:
         Raises:
             InputError: the checkpoint does not hold what this model needs.
         """
-        reader.load(self.pieces())
+        reader.load(self.pieces() + pieces_of_buffers(self.model))
         optimizer = self._engine.optimizer
         for flat in flat_tensors(self.model, optimizer):
             adam_state(self._engine.basic_optimizer, flat)["step"].fill_(scalars["updates"])

@@ -36,6 +36,15 @@ def pieces_of_rank(model: nn.Module, optimizer: Any, adam: torch.optim.Optimizer
     return pieces
 
 
+def pieces_of_buffers(model: nn.Module) -> list[Piece]:
+    """What the model remembers beside its weights (running means), which every rank has whole; what Adam would keep is zero."""
+    pieces = []
+    for name, buffer in model.named_buffers():
+        flat = buffer.detach().view(-1)
+        pieces.append(Piece(name, tuple(buffer.shape), 0, (flat, torch.zeros_like(flat), torch.zeros_like(flat))))
+    return pieces
+
+
 def adam_state(adam: torch.optim.Optimizer, flat: Tensor) -> dict[str, Tensor]:
     """Adam's state of a tensor; made as its first step makes it, if that is still to come."""
     state = adam.state[flat]

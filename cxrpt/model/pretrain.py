@@ -16,6 +16,7 @@ from cxrpt.config import DataConfig, ModelConfig, ObjectiveConfig
 from cxrpt.data.batch import Batch
 from cxrpt.data.transforms import PIXEL_MEAN, PIXEL_STD
 from cxrpt.errors import InputError
+from cxrpt.model.contrast_head import CentredProjection, Sharpness
 from cxrpt.model.embed import ImageEmbedding, TextEmbedding, normalise_pixels
 from cxrpt.model.objectives import Gather, LossSum, group_targets, itc_loss, mlm_loss, mvm_loss
 from cxrpt.model.transformer import LayerNorm, Transformer, gather_rows, init_weights
@@ -90,8 +91,8 @@ class PretrainModel(nn.Module):
         self.mlm_bias = nn.Parameter(torch.zeros(shape.vocab_size))
         self.mvm_heads = nn.ModuleDict({str(scale): _mvm_head(shape) for scale in shape.scales})
         if shape.contrast:
-            self.image_projection = nn.Linear(shape.width, shape.width, bias=False)
-            self.text_projection = nn.Linear(shape.width, shape.width, bias=False)
+            self.image_projection = CentredProjection(shape.width)
+            self.text_projection = CentredProjection(shape.width)
             self.sharpness = Sharpness()
         init_weights(self, shape.depth)
 
@@ -106,8 +107,8 @@ class PretrainModel(nn.Module):
             mvm[scale] = mvm_loss(predicted, target, groups.source_G, self.num_sources)
         itc = None
         if self.shape.contrast:
-            images = self.image_vectors(states, batch.pair_image_rows_C)
-            texts = self.text_vectors(states, batch.pair_text_rows_C)
+            images = self.image_projection(states.index_select(0, batch.pair_image_rows_C), self.gather)
+            texts = self.text_projection(states.index_select(0, batch.pair_text_rows_C), self.gather)
             itc = itc_loss(images, texts, batch.pair_study_C, batch.pair_wording_C, self.sharpness(), self.gather)
         return Losses(mlm, mvm, itc)
 
@@ -128,27 +129,17 @@ class PretrainModel(nn.Module):
 
     def image_vectors(self, states: Tensor, rows: Tensor) -> Tensor:
         """Unit vectors of images, from their summary rows; only with the contrast on."""
-        return F.normalize(self.image_projection(states.index_select(0, rows)).float(), dim=-1)
+        return self.image_projection(states.index_select(0, rows))
 
     def text_vectors(self, states: Tensor, rows: Tensor) -> Tensor:
         """Unit vectors of texts, from their summary rows; only with the contrast on."""
-        return F.normalize(self.text_projection(states.index_select(0, rows)).float(), dim=-1)
+        return self.text_projection(states.index_select(0, rows))
 
-
-class Sharpness(nn.Module):
-    """The inverse temperature of the contrast, learned, at most 100 (Radford et al., 2021).
-
-    A module of its own: ZeRO 3 takes weights away after the forward pass, and brings back for the backward pass those of
-    modules that return tensors. That of the model itself lost its gradient, without a word.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor([2.6592]))  # ln(1 / 0.07)
-
-    def forward(self) -> Tensor:
-        """A scalar."""
-        return self.log_scale.float().clamp(max=4.6052).exp()[0]
+    def end_step(self) -> None:
+        """After a step that was applied: running means take in what its pairs had. Every rank does the same."""
+        if self.shape.contrast:
+            self.image_projection.follow()
+            self.text_projection.follow()
 
 
 def _mvm_head(shape: Shape) -> nn.Module:

@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from cxrpt.checkpoint.store import committed_steps
+from cxrpt.checkpoint.shards import ShardReader
+from cxrpt.checkpoint.store import committed_steps, step_folder
 from data_prep.train_tokenizer import train_tokenizer
 
 from ..small_runs import rank_processes, worst_difference
@@ -94,6 +96,19 @@ def test_the_contrast_does_not_depend_on_ranks(runs):
     runs.finish("contrast1", *words, ranks=1)
     assert "loss/itc" in runs.losses("contrast2")[8]
     assert worst_difference(runs.losses("contrast2"), runs.losses("contrast1")) < 1e-5
+
+
+@pytest.mark.parametrize("stage", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_running_means_of_the_contrast_are_kept_in_fp32_and_resumed(runs, stage):
+    words = ("objective.itc_weight=1", "objective.split_pairs=0.7", "optim.schedule=constant", "optim.warmup_steps=0")
+    words = (*words, "engine.precision=bf16", f"engine.zero_stage={stage}", "train.checkpoint_every=3")
+    runs.finish(f"means{stage}", *words, "train.steps=6")
+    runs.finish(f"means{stage}-cut", *words, "train.steps=3")
+    runs.finish(f"means{stage}-cut", *words, "train.steps=6")
+    whole, cut = (ShardReader(step_folder(runs.folder(name), 6)).weights() for name in (f"means{stage}", f"means{stage}-cut"))
+    assert whole["image_projection.num_steps"] == 6 and whole["image_projection.centre"].abs().sum() > 0
+    assert not torch.equal(whole["text_projection.centre"], whole["text_projection.centre"].bfloat16().float())
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
 def test_a_run_that_diverges_keeps_what_is_from_before(runs):

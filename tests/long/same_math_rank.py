@@ -28,7 +28,8 @@ STEPS, GLOBAL_BATCH, NOT_FINITE_STEP = 20, 8, 7
 SCALES = (1, 2, 4)
 SHAPE = Shape(32, 3, 4, 2.0, PATCH, GRID * PATCH, VOCAB, LONGEST, SCALES, False, False)
 WEIGHTS = {"mlm": 1.0, "mvm1": 0.5, "mvm2": 0.3, "mvm4": 0.2, "itc": 0.5}
-OPTIM = OptimConfig(lr=3e-3, warmup_steps=5, clip_norm=0.5)
+OPTIM = [OptimConfig(lr=lr, warmup_steps=5, clip_norm=0.5) for lr in (3e-3, 1e-3)]
+"""Without the contrast, and with it: its unit vectors without their mean blow rounding up, and Adam passes that on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +54,11 @@ class Case:
 
 
 def examples_of_step(step, contrast):
-    """Of each step others: pairs, images and texts; with the contrast half of the pairs are split."""
+    """Of each step others: pairs, images and texts; with the contrast only pairs, all split, as few rows have a mean too near."""
     rng = np.random.default_rng(step)
     kinds = [(True, 9), (True, 0), (False, 12), (True, 5), (True, 7), (False, 3), (True, 0), (True, 20)]
     return [
-        make_example(rng, image, words, split=bool(contrast and image and words and n % 2 == 0))
-        for n, (image, words) in enumerate(kinds)
+        make_example(rng, image or bool(contrast), words or 6 * bool(contrast), split=bool(contrast)) for image, words in kinds
     ]
 
 
@@ -74,9 +74,10 @@ def new_model(contrast, gather=None):
     torch.manual_seed(0)
     model = PretrainModel(dataclasses.replace(SHAPE, contrast=bool(contrast)), 1, gather)
     # Small weights: rounding is not blown up by the net itself, and fp16's first scale overflows only where it is meant to.
+    # The contrast needs those of its own: it blows rounding up by as much as its rows are alike.
     torch.manual_seed(0)
     for name, child in model.named_modules():
-        if isinstance(child, torch.nn.Linear):
+        if isinstance(child, torch.nn.Linear) and not contrast:
             torch.nn.init.trunc_normal_(child.weight, std=0.008 if name.endswith((".project", ".contract")) else 0.02)
     return model
 
@@ -109,7 +110,7 @@ def go_through(case, world):
     model.transformer.recompute(case.recompute)
     micro = GLOBAL_BATCH // world.size // case.accumulation
     config = EngineConfig(zero_stage=case.stage, precision=case.precision)
-    engine = Engine(model, config, OPTIM, micro, case.accumulation, world)
+    engine = Engine(model, config, OPTIM[case.contrast], micro, case.accumulation, world)
     losses, norms, scales = [], [], []
     for step in range(1, case.steps + 1):
         examples, counts = examples_of_step(step, case.contrast), counts_of_step(step, case.contrast)
@@ -130,7 +131,7 @@ def go_through(case, world):
             if step == case.huge:
                 loss = loss * 1e6
             engine.backward(loss)
-            skipped = engine.step(learning_rate(step, STEPS, OPTIM))
+            skipped = engine.step(learning_rate(step, STEPS, OPTIM[case.contrast]))
         losses.append(total)
         norms.append(engine.grad_norm())
         assert skipped == (not math.isfinite(norms[-1]))

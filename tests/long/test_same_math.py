@@ -75,18 +75,18 @@ def plain():
 
 def plain_loop(contrast):
     """No engine, no ranks: torch alone, the whole step in one pack."""
-    model = new_model(contrast)
-    betas = (OPTIM.betas[0], OPTIM.betas[1])
-    groups = parameter_groups(model, OPTIM.weight_decay)
-    adam = torch.optim.AdamW(groups, lr=OPTIM.lr, betas=betas, eps=OPTIM.eps)
+    model, optim = new_model(contrast), OPTIM[contrast]
+    betas = (optim.betas[0], optim.betas[1])
+    groups = parameter_groups(model, optim.weight_decay)
+    adam = torch.optim.AdamW(groups, lr=optim.lr, betas=betas, eps=optim.eps)
     losses, norms = [], []
     for step in range(1, STEPS + 1):
         loss = step_loss(model(packed(examples_of_step(step, contrast))), counts_of_step(step, contrast), WEIGHTS)
         losses.append(float(loss.detach()))
         loss.backward()
-        norms.append(float(torch.nn.utils.clip_grad_norm_(model.parameters(), OPTIM.clip_norm)))
+        norms.append(float(torch.nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm)))
         for group in adam.param_groups:
-            group["lr"] = learning_rate(step, STEPS, OPTIM)
+            group["lr"] = learning_rate(step, STEPS, optim)
         if step != NOT_FINITE_STEP:
             adam.step()
         adam.zero_grad()
@@ -99,10 +99,15 @@ def worst(values, expected):
 
 
 def distance(weights, expected):
-    """Of all weights at once: Adam blows up the rounding of gradients that are zero in exact numbers (biases of keys)."""
+    """Of all weights at once, but for the biases of keys: their gradient is zero in exact numbers, and Adam moves rounding."""
     assert weights.keys() == expected.keys()
-    difference = torch.cat([(weights[name] - right).flatten() for name, right in expected.items()])
+    difference = torch.cat([_moved_by_more_than_rounding(name, weights[name] - right) for name, right in expected.items()])
     return float(difference.norm() / torch.cat([right.flatten() for right in expected.values()]).norm())
+
+
+def _moved_by_more_than_rounding(name, weight):
+    queries, _, values = weight.flatten().tensor_split(3)
+    return torch.cat([queries, values]) if name.endswith(".qkv.bias") else weight.flatten()
 
 
 def skipped(norms):
@@ -114,11 +119,13 @@ def skipped(norms):
 )
 def test_fp32_is_a_plain_loop(found, plain, world, case):
     """Losses, norms of the gradient and weights; a step that is not finite on one rank is skipped by all."""
-    run, expected = found[world, case], plain[Case.parse(case).contrast]
+    contrast = Case.parse(case).contrast
+    run, expected = found[world, case], plain[contrast]
     assert skipped(run["norms"]) == [NOT_FINITE_STEP]
     assert worst(run["losses"], expected["losses"]) < 1e-6
-    assert worst(run["norms"], expected["norms"]) < 2e-6
-    assert distance(run["weights"], expected["weights"]) < 3e-6
+    # The gradient of the contrast is divided by the spread of its rows.
+    assert worst(run["norms"], expected["norms"]) < (1e-5 if contrast else 2e-6)
+    assert distance(run["weights"], expected["weights"]) < 1e-6
     assert len({tuple(of_rank["norms"][:6]) for of_rank in run["ranks"]}) == 1
     # A weight that no longer gets its gradient would be lost in the norm of all.
     for name in ("mlm_bias", "text.token.weight", "sharpness.log_scale"):
@@ -127,7 +134,7 @@ def test_fp32_is_a_plain_loop(found, plain, world, case):
 
 
 def test_the_plain_loop_clips_and_moves_what_stands_outside_of_modules(plain):
-    assert min(n for n in plain[0]["norms"] if n > 0) > OPTIM.clip_norm
+    assert min(n for n in plain[0]["norms"] if n > 0) > OPTIM[0].clip_norm
     fresh = {name: p.detach() for name, p in new_model(1).named_parameters()}
     for name in ("mlm_bias", "text.token.weight", "sharpness.log_scale"):
         assert distance({name: plain[1]["weights"][name]}, {name: fresh[name]}) > 1e-3 or not fresh[name].any()

@@ -45,7 +45,7 @@ def test_norms_biases_embeddings_and_single_rows_do_not_decay():
     names = {name: id(p) in decayed for name, p in model.named_parameters()}
     assert len(decayed) + len(kept) == len(names)
     assert {name for name, decays in names.items() if decays} == {
-        "image.patch.weight", "mlm_head.0.weight", "image_projection.weight", "text_projection.weight",
+        "image.patch.weight", "mlm_head.0.weight", "image_projection.linear.weight", "text_projection.linear.weight",
         *(f"transformer.blocks.{n}.{part}.weight" for n in range(2) for part in ("qkv", "project", "expand", "contract")),
         *(f"mvm_heads.{scale}.{n}.weight" for scale in (1, 2, 4) for n in (0, 3)),
     }  # fmt: skip

@@ -1,0 +1,73 @@
+"""What the image-text contrast adds to the model: two projections without a mean, and a temperature."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cxrpt.model.objectives import Gather
+
+_FOLLOWS = 0.02
+"""How far a running mean goes towards that of a step; the first steps count evenly."""
+
+
+class CentredProjection(nn.Module):
+    """Summary states to unit vectors of the common space, after the mean state of all pairs is taken away.
+
+    In training the mean is that of the step's pairs over all ranks, as in a batch norm before the contrast (Chen et al., 2020),
+    afterwards a running mean. Summary rows begin all but equal (cosine 0.997 to 0.9998): there the gradient of the contrast
+    vanishes with the square of their spread, and a tiny model did not leave that place within 600 steps. Setting mean and scale
+    once, from the first batch, lets it leave after 100 steps, taking the mean away always at once.
+
+    The mean is taken before the projection, whose weights move too fast for a running mean behind it.
+    """
+
+    centre: Tensor
+    """(D,) fp32, running mean of the states."""
+    num_steps: Tensor
+    """fp32 scalar: steps that `centre` has seen."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.linear = nn.Linear(width, width, bias=False)
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("num_steps", torch.zeros(()))
+        self._seen: Tensor | None = None
+
+    def forward(self, states_CD: Tensor, gather: Gather | None = None) -> Tensor:
+        """(C, D) fp32 unit vectors.
+
+        Args:
+            states_CD: of this rank.
+            gather: in training, joins rows over ranks; without it the running mean is used.
+        """
+        states = states_CD.float()
+        if gather is None:
+            centre = self.centre
+        else:
+            everyone, _ = gather(states)
+            centre = everyone.sum(0) / max(1, len(everyone))
+            self._seen = centre.detach() if len(everyone) else None
+        return F.normalize(self.linear((states - centre).to(states_CD.dtype)).float(), dim=-1)
+
+    def follow(self) -> None:
+        """Let the running mean take in that of the last step, if it had pairs."""
+        if self._seen is not None:
+            self.num_steps += 1
+            self.centre += torch.clamp(1 / self.num_steps, min=_FOLLOWS) * (self._seen - self.centre)
+            self._seen = None
+
+
+class Sharpness(nn.Module):
+    """The inverse temperature of the contrast, learned, at most 100 (Radford et al., 2021).
+
+    A module of its own: ZeRO 3 takes weights away after the forward pass, and brings back for the backward pass those of
+    modules that return tensors. That of the model itself lost its gradient, without a word.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor([2.6592]))  # ln(1 / 0.07)
+
+    def forward(self) -> Tensor:
+        """A scalar."""
+        return self.log_scale.float().clamp(max=4.6052).exp()[0]

@@ -1,0 +1,56 @@
+"""The contrast leaves its start, and its running means serve afterwards."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cxrpt.model.contrast_head import CentredProjection
+from cxrpt.model.objectives import itc_loss
+
+
+def alone(rows):
+    return rows, 0
+
+
+def test_the_mean_is_that_of_all_ranks():
+    torch.manual_seed(0)
+    projection, states = CentredProjection(8), torch.randn(5, 8)
+    whole = projection(states, alone)
+    torch.testing.assert_close(whole, F.normalize((states - states.mean(0)) @ projection.linear.weight.T, dim=1))
+    for part in (slice(0, 2), slice(2, 2), slice(2, 5)):
+        torch.testing.assert_close(projection(states[part], lambda rows, first=part.start: (states, first)), whole[part])
+
+
+def test_a_running_mean_begins_as_the_mean_and_follows_later():
+    projection = CentredProjection(2)
+    means = torch.arange(20.0)[:, None] * torch.tensor([1.0, -2.0])
+    for mean in means:
+        projection(mean + torch.tensor([[3.0, 0.0], [-3.0, 0.0]]), alone)
+        projection.follow()
+    torch.testing.assert_close(projection.centre, means.mean(0))
+    projection(torch.full((4, 2), 100.0), alone)  # a step that is not applied: nobody calls `follow`
+    assert projection(torch.zeros(0, 2, requires_grad=True), alone).shape == (0, 2)
+    projection.follow()
+    torch.testing.assert_close(projection.centre, means.mean(0))
+    assert projection.num_steps == 20
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.01])
+def test_the_contrast_leaves_its_start_where_all_summaries_are_alike(spread):
+    torch.manual_seed(0)
+    secret = torch.randn(64, 8)
+    images, texts = (torch.randn(16) + spread * secret @ torch.randn(8, 16) for _ in range(2))
+    model = torch.nn.ModuleList([CentredProjection(16), CentredProjection(16)])
+    optimizer, ids = torch.optim.AdamW(model.parameters(), lr=1e-2), torch.arange(64)
+    for _ in range(30):
+        total, count = itc_loss(model[0](images, alone), model[1](texts, alone), ids, ids, torch.tensor(14.0), alone)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        for projection in model:
+            projection.follow()
+    assert total.item() / count < 0.3 * np.log(64)
+    with torch.no_grad():
+        similar = model[0](images) @ model[1](texts).T
+    assert (similar.argmax(1) == ids).float().mean() > 0.8, "by the running means too"
