@@ -203,6 +203,9 @@ class EvalConfig:
     tasks: list[str] = field(default_factory=lambda: ["classify", "retrieve", "regenerate", "grounding"])
     split: str = "test"
     """Split that is scored; probes are fitted on `train`."""
+    sources: list[str] = field(default_factory=list)
+    """Sources that are scored, and whose labels probes are fitted on, also such as training never draws (weight 0); empty takes
+    those that it draws."""
     classifiers: list[str] = field(default_factory=lambda: ["linear", "attention", "zero_shot"])
     """Some of linear, attention, fine_tune (takes long) and zero_shot (needs the contrast), each with its baselines."""
     label_shares: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0])
@@ -255,6 +258,15 @@ class RunConfig:
     @property
     def run_dir(self) -> Path:
         return Path(self.runs) / self.name
+
+    @property
+    def evaluated(self) -> dict[str, SourceConfig]:
+        """The sources that an evaluation reads."""
+        return {
+            name: source
+            for name, source in self.data.sources.items()
+            if (name in self.eval.sources if self.eval.sources else source.is_drawn)
+        }
 
 
 BASE = "base"

@@ -140,6 +140,8 @@ def check_config(config: RunConfig) -> None:
         "optim.cooldown_steps", optim.cooldown_steps, "is for optim.schedule=constant; a cosine falls from the warm-up on",
     )  # fmt: skip
     _require(len(config.optim.betas) == 2, "optim.betas", config.optim.betas, "must be two numbers")
+    for name in config.eval.sources:
+        _require(name in data.sources, "eval.sources", name, f"is no source: those are {', '.join(data.sources)}")
     _require(config.eval.split in ("val", "test"), "eval.split", config.eval.split, "must be val or test")
     for ratio in config.eval.mask_ratios:
         _require(0 < ratio < 1, "eval.mask_ratios", ratio, "must lie between 0 and 1, both left out")

@@ -3,7 +3,7 @@
 source folders ─ manifests, indexes ─► choose (the smallest hashes of keys) ─► Place ... ─► RawSample ─► Example
 
 `use` of a source says what training takes of it; an evaluation takes all that the split holds, so that a model trained
-on unpaired data can be judged on pairs. A source that is never drawn is left out here too.
+on unpaired data can be judged on pairs.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from itertools import groupby
 import numpy as np
 
 from cxrpt.checkpoint.export import Exported
-from cxrpt.config import DataConfig
+from cxrpt.config import RunConfig
 from cxrpt.data.example import Example
 from cxrpt.data.hashing import derive, hash_text
 from cxrpt.data.manifest import MANIFEST_NAME, Manifest, NoManifestError
@@ -52,26 +52,26 @@ class Place:
     number: int
 
 
-def open_split(data: DataConfig, split: str) -> list[SplitFolder]:
-    """The folders of a split, each once however many sources name it; a source without this split gives none.
+def open_split(config: RunConfig, split: str) -> list[SplitFolder]:
+    """The folders of a split of the sources that are evaluated, each once however many name it; one without the split gives none.
 
     Raises:
         InputError: a manifest cannot be read or does not parse.
     """
     folders: dict[str, SplitFolder] = {}
-    for name, source in data.sources.items():
+    for name, source in config.evaluated.items():
         place = identity(source.path, split)
-        if source.is_drawn and place not in folders:
+        if place not in folders:
             with suppress(NoManifestError):
-                opened = open_folder(source.path, split, cache_of(data))
+                opened = open_folder(source.path, split, cache_of(config.data))
                 folders[place] = SplitFolder(name, opened.shards, opened.manifest)
     return list(folders.values())
 
 
-def require_split(folders: list[SplitFolder], data: DataConfig, split: str) -> None:
+def require_split(folders: list[SplitFolder], config: RunConfig, split: str) -> None:
     """Raise InputError where no source has the split."""
     if not folders:
-        looked = ", ".join(shown_folder(source.path, split) for source in data.sources.values() if source.is_drawn)
+        looked = ", ".join(shown_folder(source.path, split) for source in config.evaluated.values())
         raise InputError(
             f"no source has the split {split!r} (no {MANIFEST_NAME} in {looked}): "
             "start in the folder in which training was started, or build the split"

@@ -95,8 +95,8 @@ def _show(run_dir: Path, results: Path) -> None:
 
 def run_tasks(config: RunConfig, exported: Exported, split: str, figures: Path) -> tuple[dict[str, float], dict[str, Any]]:
     """Run the tasks of the configuration; one that has nothing to run on gives its reason instead of numbers."""
-    folders = {name: open_split(config.data, name) for name in dict.fromkeys(("train", "val", split))}
-    require_split(folders[split], config.data, split)
+    folders = {name: open_split(config, name) for name in dict.fromkeys(("train", "val", split))}
+    require_split(folders[split], config, split)
     exported.model.to(_device(config.engine.device))
     metrics: dict[str, float] = {}
     details: dict[str, Any] = {}

@@ -176,8 +176,10 @@ def _facts(config: RunConfig, shown: Mapping[str, Any], details: Mapping[str, An
     rows.append(("Pictures", f"{size} × {size} px, patches of {patch} px"))
     splits = sorted({str(one["split"]) for one in details.values() if "split" in one})
     rows.append(("Scored split", ", ".join(splits) or config.eval.split))
-    sources = [name for name, source in config.data.sources.items() if source.is_drawn]
-    rows.append(("Sources", ", ".join(sources)))
+    drawn = [name for name, source in config.data.sources.items() if source.is_drawn]
+    rows.append(("Sources", ", ".join(drawn)))
+    if list(config.evaluated) != drawn:
+        rows.append(("Scored sources", ", ".join(config.evaluated)))
     objective = config.objective
     weights = (("MLM", objective.mlm_weight), ("MVM", objective.mvm_weight), ("ITC", objective.itc_weight))
     rows.append(("Objectives", ", ".join(f"{name} × {weight:g}" for name, weight in weights if weight)))

@@ -21,8 +21,8 @@ def contrastive(make_run, tmp_path_factory):
     return load_config(run / "config.yaml"), load_exported(run / "checkpoints" / "step-00000010")
 
 
-def opened(data):
-    return {split: open_split(data, split) for split in ("train", "val", "test")}
+def opened(config):
+    return {split: open_split(config, split) for split in ("train", "val", "test")}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def every_method(contrastive):
         config.eval, classifiers=["linear", "attention", "fine_tune", "zero_shot"], label_shares=[100.0, 2.0], label_draws=2,
         fine_tune_steps=30, fine_tune_lr=2e-3,
     )  # fmt: skip
-    return classify(exported, opened(config.data), "test", asked)
+    return classify(exported, opened(config), "test", asked)
 
 
 def test_every_method_has_its_scores_at_each_share(every_method):
@@ -75,7 +75,7 @@ def test_the_labels_of_a_share_are_all_that_a_method_sees(contrastive, monkeypat
     asked = dataclasses.replace(config.eval, classifiers=["linear"], untrained_baseline=False, label_shares=[10.0])
     for split, val in (("test", 40), ("val", False)):
         seen.clear()
-        _, details = classify(exported, opened(config.data), split, asked)
+        _, details = classify(exported, opened(config), split, asked)
         assert seen == [(32, val, (40, 64))] * 3 + [(32, val, (40, 256))] * 3, "val chooses nothing where it is scored"
         assert details["methods"]["linear"]["shares"]["10"]["mean"]["auroc"] == 0.5
 
@@ -83,7 +83,7 @@ def test_the_labels_of_a_share_are_all_that_a_method_sees(contrastive, monkeypat
 def test_a_class_without_positives_in_a_draw_counts_as_chance_and_is_told(contrastive, monkeypatch):
     config, exported = contrastive
     asked = dataclasses.replace(config.eval, classifiers=["linear", "attention"], label_shares=[0.1], label_draws=1)
-    _, details = classify(exported, opened(config.data), "test", asked)
+    _, details = classify(exported, opened(config), "test", asked)
     for name in ("linear", "attention"):
         scores = details["methods"][name]["shares"]["0.1"]
         assert scores["train_images"] == 1 and scores["chance"] == {"right": 1} and scores["mean"]["auroc"] == 0.5
@@ -101,18 +101,18 @@ def clashing(contrastive, shards, tmp_path):
             fields["settings"] = {"source": "nih14", "split": [0.7, 0.1, 0.2], "split_by": split_by}
             path.write_text(json.dumps(fields))
     paths = [f"data.sources.{name}.path={tmp_path / name}" for name in ("north", "south")]
-    return load_config(None, ["name=t", *paths]).data, exported, config.eval
+    return load_config(None, ["name=t", *paths]), exported, config.eval
 
 
 def test_two_splits_of_one_data_set_have_no_common_mean(clashing, monkeypatch):
-    data, exported, config = clashing
+    run, exported, config = clashing
     asked = dataclasses.replace(config, classifiers=["linear"], label_shares=[100.0], untrained_baseline=False)
     trained_on = []
     linear_probe = module.linear_probe
     monkeypatch.setattr(
         module, "linear_probe", lambda train, *rest: trained_on.append(len(train)) or linear_probe(train, *rest)
     )
-    metrics, details = classify(exported, opened(data), "test", asked)
+    metrics, details = classify(exported, opened(run), "test", asked)
     assert trained_on == [160] * 4, "each source is fitted on its own images"
     assert details["no_mean"].startswith("one data set under different splits (north: official lists")
     scores = details["methods"]["pixels"]["shares"]["100"]
@@ -123,7 +123,7 @@ def test_two_splits_of_one_data_set_have_no_common_mean(clashing, monkeypatch):
 
 def test_prompts_need_no_label_in_train(contrastive):
     config, exported = contrastive
-    folders = opened(config.data) | {"train": []}
+    folders = opened(config) | {"train": []}
     _, details = classify(exported, folders, "test", dataclasses.replace(config.eval, classifiers=["linear", "zero_shot"]))
     assert list(details["methods"]) == ["zero_shot"] and details["not_run"] == {"linear": "no labels in train"}
     assert details["headline"] == {"method": "zero_shot", "share": "0"}
@@ -132,12 +132,12 @@ def test_prompts_need_no_label_in_train(contrastive):
 def test_prompts_need_the_contrast(exported, contrastive):
     config, _ = contrastive
     with pytest.raises(CannotRunError, match="without the contrast"):
-        classify(exported, opened(config.data), "test", dataclasses.replace(config.eval, classifiers=["zero_shot"]))
+        classify(exported, opened(config), "test", dataclasses.replace(config.eval, classifiers=["zero_shot"]))
 
 
 def test_prompts_are_scored_by_the_vectors_of_the_images(every_method, contrastive):
     config, exported = contrastive
-    images = module.image_features(exported, opened(config.data)["test"][:2], 1000, 16)
+    images = module.image_features(exported, opened(config)["test"][:2], 1000, 16)
     scores = module.zero_shot(exported, ["right"], images.features["vectors"])[:, 0]
     expected = roc_auc_score([labels["right"] for labels in images.labels], scores)
     assert every_method[0]["classify/zero_shot/0/auroc"] == pytest.approx(expected)

@@ -62,7 +62,7 @@ def train(config, steps, seed=0, shuffled=False, batch=32):
     tokenizer = Tokenizer.load(Path(config.data.tokenizer))
     shape = model_shape(config.model, config.data, config.objective, tokenizer.vocab_size)
     maker = ExampleMaker(config.data, config.objective, shape.patch_size, tokenizer, seed)
-    raws = [raw for _, raw in read(choose(open_split(config.data, "train"), (Kind.PAIR,), 10_000), Counter())]
+    raws = [raw for _, raw in read(choose(open_split(config, "train"), (Kind.PAIR,), 10_000), Counter())]
     decoded = [maker.decode(raw, 0, 0) for raw in raws]
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -87,7 +87,7 @@ def train(config, steps, seed=0, shuffled=False, batch=32):
 
 @pytest.fixture(scope="module")
 def probe(config):
-    folders = {split: open_split(config.data, split) for split in ("train", "test")}
+    folders = {split: open_split(config, split) for split in ("train", "test")}
     return lambda exported: grounding(exported, folders, "test", config.eval, config.objective)
 
 
@@ -129,7 +129,7 @@ def test_what_cannot_be_probed_says_why(config, probe):
     exported = Exported(
         PretrainModel(model_shape(config.model, config.data, config.objective, tokenizer.vocab_size)).eval(), tokenizer, (), 0
     )
-    folders = {split: open_split(config.data, split) for split in ("train", "test")}
+    folders = {split: open_split(config, split) for split in ("train", "test")}
     no_words = replace(config.objective, mlm_weight=0.0)
     found, details = grounding(exported, folders, "test", config.eval, no_words)
     assert "mlm_weight" in details["words"]["skipped"] and {name.split("/")[1] for name in found} == {"regions"}

@@ -190,7 +190,7 @@ def test_the_choice_depends_on_keys_only(shards, exported):
 
 def test_features_do_not_depend_on_the_batch(shards, exported, make_run, tmp_path):
     config = load_config(make_run(tmp_path / "r", "data.sources.south.path=" + str(shards / "north")) / "config.yaml")
-    folders = open_split(config.data, "test")
+    folders = open_split(config, "test")
     assert [folder.source for folder in folders] == ["north", "west"], "a folder that two sources name is read once"
     one, many = (image_features(exported, folders, 100, size) for size in (1, 16))
     np.testing.assert_allclose(one.features["model"], many.features["model"], atol=1e-5)
