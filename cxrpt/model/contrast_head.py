@@ -42,12 +42,16 @@ class CentredProjection(nn.Module):
         """
         states = states_CD.float()
         if gather is None:
-            centre = self.centre
+            centred = states - self.centre
         else:
             everyone, _ = gather(states)
             centre = everyone.sum(0) / max(1, len(everyone))
             self._seen = centre.detach() if len(everyone) else None
-        return F.normalize(self.linear((states - centre).to(states_CD.dtype)).float(), dim=-1)
+            spread = (everyone - centre).detach().square().mean().sqrt() if len(everyone) else 0.0
+            centred = states - centre
+            centred = spread * centred + ((1 - spread) * centred).detach()
+            self.spread = spread
+        return F.normalize(self.linear(centred.to(states_CD.dtype)).float(), dim=-1)
 
     def follow(self) -> None:
         """Let the running mean take in that of the last step, if it had pairs."""
