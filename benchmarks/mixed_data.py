@@ -1,0 +1,145 @@
+"""Does mixed data help? Pre-training at equal compute on parts of three institutions, judged on the same held-out patients.
+
+made-up hospital ─► shards, tokenizer ─► of each setting and seed: pretrain ─► evaluate ─► table and figure
+
+A setting is a file of the experiment's folder: which institutions are drawn from, and what of them. All of a seed begin with the
+same weights, have the same recipe, go through the same number of tokens (so the steps differ), and are scored on the same
+test patients of all labelled institutions. `scratch` is a run of one step at a rate of 0: its probes see fresh weights, and
+its fine-tuning is training on the labels alone.
+
+What is done is not done again: stopped, the same command goes on, and more seeds may be added. Runs lie in OUT/runs as all
+runs do, their logs in OUT/logs.
+
+    python benchmarks/mixed_data.py [--out mixed_data] [--seeds 0 1 2] [--settings pairs mixed ...] [--jobs 2]
+
+With data of one's own, whose shards lie where the experiment's files say (below OUT):
+
+    python benchmarks/mixed_data.py --experiment configs/experiments/mimic-nih14-openi --no-hospital --jobs 1 --ranks 8
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixed_data_table import REFERENCE, SCRATCH, report
+
+ROOT = Path(__file__).parents[1]
+SHARED = "common"
+"""The file of an experiment that the others differ from."""
+
+STUDIES, SHARES, SPLIT, SIZE, SEED = 7200, "0.34,0.41,0.25", "0.6,0.1,0.3", 256, 6
+"""Of the made-up hospital: some pairs, more pictures, and reports of a third institution; many test patients."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One setting with one seed."""
+
+    setting: str
+    seed: int
+    config: Path
+    words: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.setting}-{self.seed}"
+
+
+def cxrpt(*words: str, log: Path | None = None, threads: int = 0) -> str:
+    """What a `cxrpt` command printed; with `log` it is written there."""
+    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    command = [sys.executable, "-m", "launch.cli", *words]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT if log else None, text=True)
+    if log is not None:
+        with log.open("a") as file:
+            file.write(f"$ cxrpt {' '.join(words)}\n{done.stdout}")
+    if done.returncode:
+        raise SystemExit(f"cxrpt {' '.join(words)} ended with {done.returncode}{f': see {log}' if log else ''}")
+    return done.stdout
+
+
+def make_hospital(out: Path) -> None:
+    """Shards of three institutions and a tokenizer, the same everywhere: nobody is behind the pseudonyms, so their key is known."""
+    export, shards, tokenizer, key = out / "export", out / "shards", out / "tokenizer.model", out / "nobody.key"
+    key.write_text("6" * 64 + "\n")
+    key.chmod(0o600)
+    if not export.exists():
+        cxrpt("synth", str(export), "--studies", str(STUDIES), "--shares", SHARES, "--size", str(SIZE), "--seed", str(SEED))
+    for name in ("north", "south", "west"):
+        to = ("--out", str(shards), "--institution", name, "--split", SPLIT, "--key", str(key))
+        cxrpt("prep", "hospital", str(export / name), *to)
+    if not tokenizer.exists():
+        cxrpt("tokenizer", str(shards / "north"), str(shards / "west"), "--out", str(tokenizer), "--vocab-size", "1000")
+
+
+def tokens_a_step(config: Path, words: tuple[str, ...]) -> tuple[float, int]:
+    """Tokens of all samples of a step, on average, and the steps that the configuration asks for."""
+    plan = json.loads(cxrpt("plan", str(config), *words, "--json").splitlines()[-1])
+    steps = plan["shape"]["steps"]
+    return sum(one["tokens"] for one in plan["sources"]) / steps, steps
+
+
+def jobs_of(arguments: argparse.Namespace) -> list[Job]:
+    """All runs, seed by seed; the steps of each setting are so many that its tokens are those of the reference."""
+    files = {path.stem: path for path in sorted(arguments.experiment.glob("*.yaml")) if path.stem != SHARED}
+    if unknown := set(arguments.settings or ()) - {*files, SCRATCH}:
+        raise SystemExit(f"no such settings: {', '.join(sorted(unknown))}; there are {', '.join((*files, SCRATCH))}")
+    settings = arguments.settings or [SCRATCH, *files]
+    where = ("runs=runs", *arguments.words)
+    tokens, steps = tokens_a_step(files[REFERENCE], where)
+    budget = tokens * steps
+    jobs = []
+    for setting in settings:
+        if setting == SCRATCH:
+            path, length = files[REFERENCE], 1
+            more = ("optim.lr=1e-12", "optim.min_lr=0", "eval.classifiers=[linear,fine_tune]", "eval.tasks=[classify]")
+        else:
+            path, length, more = files[setting], round(budget / tokens_a_step(files[setting], where)[0]), ()
+        print(f"{setting}: {length} steps", flush=True)
+        words = (*where, f"train.steps={length}", *more)
+        jobs += [Job(setting, n, path, (*words, f"name={setting}-{n}", f"seed={n}")) for n in arguments.seeds]
+    return sorted(jobs, key=lambda job: job.seed)
+
+
+def run(job: Job, ranks: int, threads: int) -> None:
+    """Train and evaluate, each unless it is done."""
+    began, log = time.monotonic(), Path("logs") / f"{job.name}.log"
+    cxrpt("pretrain", str(job.config), *job.words, "--ranks", str(ranks), log=log, threads=threads)
+    trained = time.monotonic()
+    cxrpt("evaluate", f"runs/{job.name}", log=log, threads=threads)
+    print(f"{job.name}: {trained - began:.0f} s of training, {time.monotonic() - trained:.0f} s of evaluation", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("mixed_data"))
+    parser.add_argument("--experiment", type=lambda given: Path(given).resolve(), default=ROOT / "configs/experiments/small")
+    parser.add_argument("--settings", nargs="+")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--ranks", type=int, default=1, help="ranks of a run")
+    parser.add_argument("--no-hospital", action="store_true", help="shards and tokenizer are there")
+    parser.add_argument("words", nargs="*", help="key=value for all runs")
+    arguments = parser.parse_args()
+    (arguments.out / "logs").mkdir(parents=True, exist_ok=True)
+    os.chdir(arguments.out)
+    began = time.monotonic()
+    if not arguments.no_hospital:
+        make_hospital(Path())
+    jobs = jobs_of(arguments)
+    threads = max(1, (os.cpu_count() or 1) // (arguments.jobs * arguments.ranks))
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for done in [pool.submit(run, job, arguments.ranks, threads) for job in jobs]:
+            done.result()
+    print(f"all of it took {(time.monotonic() - began) / 60:.0f} min")
+    report(Path("runs"), {job.name: (job.setting, job.seed) for job in jobs}, Path())
+
+
+if __name__ == "__main__":
+    main()
