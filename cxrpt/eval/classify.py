@@ -9,6 +9,7 @@ train are used; where val itself is scored it chooses nothing.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from cxrpt.eval.features import (
     untrained,
 )  # fmt: skip
 from cxrpt.eval.fine_tune import LAYER_DECAY, Tuning, fine_tune
+from cxrpt.eval.item_tables import numbered, write_item_table
 from cxrpt.eval.label_subsets import draws_of, subset_of
 from cxrpt.eval.labelled import Fitted, Labelled, label_matrix
 from cxrpt.eval.linear_probe import linear_probe
@@ -56,8 +58,16 @@ _STATES_BYTES = 4 * 2**30
 """Memory for the states of all images; where they would take more, each is the mean over a square of patches."""
 
 
+Fits = dict[float, dict[str, list[tuple[Fitted, int]]]]
+"""Share of the labels in per cent, 0 for none -> method -> of each draw, what the method gave and how many images it saw."""
+
+
 def classify(
-    exported: Exported, folders: dict[str, list[SplitFolder]], split: str, config: EvalConfig
+    exported: Exported,
+    folders: dict[str, list[SplitFolder]],
+    split: str,
+    config: EvalConfig,
+    tables: Path | None = None,
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Score every method on a split.
 
@@ -66,6 +76,7 @@ def classify(
         folders: the run's folders by split; `train` and `split` at least, `val` if there is one.
         split: what is scored.
         config: methods, shares, limits and batch.
+        tables: where the table of all scores goes (`item_tables`); None writes none.
 
     Returns:
         Metrics by name, and details.
@@ -81,11 +92,15 @@ def classify(
     everywhere = [*labelled[split], *labelled.get("train", [])]
     groups, clash = groups_of(everywhere)
     parts = [_part(features, split, names, methods != ["zero_shot"]) for names in groups]
-    scored = {part.name: _score_group(exported, part, methods, config) for part in parts if part.classes}
+    fits = {part.name: _fit_group(exported, part, methods, config) for part in parts if part.classes}
+    scored = {part.name: _score_group(part, fits[part.name]) for part in parts if part.classes}
     left_out = {(f"{part.name}/" if clash else "") + name: why for part in parts for name, why in part.left_out.items()}
     if not scored:
         few = f"{MIN_OF_EACH} positives and {MIN_OF_EACH} negatives among the {len(features['train'])} labelled images of train"
         raise CannotRunError(f"no class has {few} and the {len(features[split])} of {split}")
+    if tables is not None:
+        of_parts = (block for part in parts if part.classes for block in _item_blocks(features[split], part, fits[part.name]))
+        write_item_table(tables, "classify", of_parts)
     shares = _alone(scored) if clash else next(iter(scored.values()))
     headline = "linear" if "linear" in methods else methods[0]
     details = {
@@ -170,20 +185,55 @@ def _part(features: dict[str, ImageFeatures], split: str, names: list[str], uses
     return Part("+".join(names), train, None if split == "val" else val, test, classes, left_out)
 
 
-def _score_group(exported: Exported, part: Part, methods: list[str], config: EvalConfig) -> dict[str, dict[str, Any]]:
+def _fit_group(exported: Exported, part: Part, methods: list[str], config: EvalConfig) -> Fits:
+    """What every method gives for the images of a part."""
+    fitted = [name for name in methods if name != "zero_shot"]
+    fits: Fits = {
+        share: {name: list(_fits(exported, part, name, share, config)) for name in fitted}
+        for share in sorted(config.label_shares)
+    }
+    if "zero_shot" in methods:
+        scores_NC = zero_shot(exported, part.classes, part.test.features["vectors"])
+        fits[0.0] = {"zero_shot": [(Fitted(scores_NC, {}), 0)]}
+    return fits
+
+
+def _score_group(part: Part, fits: Fits) -> dict[str, dict[str, Any]]:
     """Method -> share -> scores."""
     labels_NC = label_matrix(part.test.labels, part.classes)
     found = target(part.classes, labels_NC, part.test.sources, part.test.patients)
     sources = list(dict.fromkeys(part.test.sources))
-    sheets: dict[str, dict[str, Any]] = {name: {} for name in methods}
-    for share in sorted(config.label_shares):
-        fits = {name: list(_fits(exported, part, name, share, config)) for name in methods if name != "zero_shot"}
-        for name, scores in _sheets(found, sources, {name: [fit for fit, _ in each] for name, each in fits.items()}).items():
-            sheets[name][f"{share:g}"] = {"train_images": float(np.mean([count for _, count in fits[name]]))} | scores
-    if "zero_shot" in methods:
-        fit = Fitted(zero_shot(exported, part.classes, part.test.features["vectors"]), {})
-        sheets["zero_shot"]["0"] = {"train_images": 0.0} | _sheets(found, sources, {"zero_shot": [fit]})["zero_shot"]
+    sheets: dict[str, dict[str, Any]] = {}
+    for share, by_method in fits.items():
+        drawn = {name: [fit for fit, _ in each] for name, each in by_method.items()}
+        for name, scores in _sheets(found, sources, drawn).items():
+            train_images = float(np.mean([count for _, count in by_method[name]]))
+            sheets.setdefault(name, {})[f"{share:g}"] = {"train_images": train_images} | scores
     return sheets
+
+
+def _item_blocks(scored: ImageFeatures, part: Part, fits: Fits) -> Iterator[dict[str, Any]]:
+    """The rows of the table: those of each fit together, class by class of each image.
+
+    Args:
+        scored: all images of the scored split, by which images and patients are numbered.
+        part: some of them.
+        fits: of the part.
+    """
+    number_N = np.flatnonzero(np.isin(scored.sources, part.test.sources))
+    patient_N = numbered(zip(scored.sources, scored.patients, strict=True))[number_N]
+    num_classes = len(part.classes)
+    same = {
+        "image": np.repeat(number_N, num_classes),
+        "source": np.repeat(part.test.sources, num_classes),
+        "patient": np.repeat(patient_N, num_classes),
+        "class": np.tile(part.classes, len(number_N)),
+        "label": label_matrix(part.test.labels, part.classes).ravel(),
+    }
+    for share, by_method in fits.items():
+        for method, each in by_method.items():
+            for draw, (fit, _) in enumerate(each):
+                yield same | {"method": method, "share": share, "draw": draw, "score": fit.scores_NC.ravel()}
 
 
 def _fits(exported: Exported, part: Part, method: str, share: float, config: EvalConfig) -> Iterator[tuple[Fitted, int]]:

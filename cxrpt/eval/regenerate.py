@@ -22,10 +22,11 @@ from cxrpt.data.shards import BadSampleError
 from cxrpt.eval.features import WITH_IMAGE, batches_of, run_model
 from cxrpt.eval.hidden_squares import MIXED, can_hide, draw_mask
 from cxrpt.eval.inpaint import fill_biharmonic, fill_mean, fill_telea
+from cxrpt.eval.item_tables import numbered, write_item_table
 from cxrpt.eval.mean_interval import ABOUT
 from cxrpt.eval.picture_grid import Regenerated, draw_grid
 from cxrpt.eval.pixel_scores import MAX_PSNR_DB, Scores, fill, group_pixels, reduce_by, score_hidden
-from cxrpt.eval.regenerate_summary import Scored, flat_metrics, summarise
+from cxrpt.eval.regenerate_summary import METHODS, Scored, flat_metrics, summarise
 from cxrpt.eval.samples import CannotRunError, Place, SplitFolder, choose, plain_example, read, square_image, text_tokens
 from cxrpt.model.pretrain import denormalise_pixels
 
@@ -67,9 +68,16 @@ class Cell:
 
 
 def regenerate(
-    exported: Exported, folders: dict[str, list[SplitFolder]], split: str, config: EvalConfig, figures: Path
+    exported: Exported,
+    folders: dict[str, list[SplitFolder]],
+    split: str,
+    config: EvalConfig,
+    figures: Path,
+    tables: Path | None = None,
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Regenerate pictures of a split under every kind of mask at every ratio, and draw some into `figures`.
+
+    The scores of every picture go into a table in `tables` (`item_tables`), unless that is None.
 
     Returns:
         Metrics by name (of scale 1), and details with every scale.
@@ -98,6 +106,8 @@ def regenerate(
             _score_batch(exported, batch, cell)
     if not cells or not cells[0].scored:
         raise CannotRunError(f"no image of {split} can be read" if cells else "no mask hides a part of the pictures only")
+    if tables is not None:
+        write_item_table(tables, "regenerate", (_item_block(cell) for cell in cells))
     found: dict[str, dict[str, Any]] = {}
     metrics: dict[str, float] = {}
     for cell in cells:
@@ -144,6 +154,21 @@ def plan_cells(grid: int, kinds: list[str], ratios: list[float]) -> tuple[list[C
                 cell.figure = f"regenerate-{kind}-{cell.percent}.png"
             cells[f"{kind}/{cell.percent}"] = cell
     return list(cells.values()), left_out
+
+
+def _item_block(cell: Cell) -> dict[str, Any]:
+    """The rows of a cell: those of each method together."""
+    patient_N = numbered(one.patient for one in cell.scored)
+    rows = [
+        (image, name, one.by_scale[1][name])
+        for name in METHODS
+        for image, one in enumerate(cell.scored)
+        if name in one.by_scale[1]
+    ]
+    images = [image for image, _, _ in rows]
+    same = {"image": images, "patient": patient_N[images], "kind": cell.kind, "percent": 100 * cell.ratio}
+    scores = {measure: [found[measure] for _, _, found in rows] for measure in ("psnr", "ssim", "mae")}
+    return same | {"method": [name for _, name, _ in rows]} | scores
 
 
 def _items(

@@ -18,6 +18,7 @@ and always right; chance counts it as well. So numbers are not to be set beside 
 In both, candidates that score the same count against the model: one whose vectors are all alike finds nothing.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ import numpy as np
 
 from cxrpt.checkpoint.export import Exported
 from cxrpt.config import EvalConfig
+from cxrpt.data.sample import Kind
 from cxrpt.eval.features import PairVectors, pair_vectors
 from cxrpt.eval.held_out import require_held_out
+from cxrpt.eval.item_tables import numbered, write_item_table
 from cxrpt.eval.mean_interval import ABOUT, mean_intervals
 from cxrpt.eval.retrieve_examples import draw_examples
-from cxrpt.eval.samples import CannotRunError, SplitFolder
+from cxrpt.eval.samples import CannotRunError, Place, SplitFolder, choose
 from cxrpt.eval.search import (
     CUTS,
     PRECISION_CUTS,
@@ -45,8 +48,17 @@ DIRECTIONS = ("image_to_text", "text_to_image")
 _MIN_PAIRS = 2
 
 
+Ranks = dict[str, tuple[np.ndarray, np.ndarray]]
+"""By direction, as `ranks_of_hits` gives them."""
+
+
 def retrieve(
-    exported: Exported, folders: dict[str, list[SplitFolder]], split: str, config: EvalConfig, figures: Path
+    exported: Exported,
+    folders: dict[str, list[SplitFolder]],
+    split: str,
+    config: EvalConfig,
+    figures: Path,
+    tables: Path | None = None,
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Search the pairs of a split in both directions, and draw some of what was found into `figures`.
 
@@ -56,6 +68,7 @@ def retrieve(
         split: what is scored.
         config: limits and batch.
         figures: where pictures go.
+        tables: where the table of all ranks goes (`item_tables`); None writes none.
 
     Returns:
         Metrics by name, and details.
@@ -69,7 +82,11 @@ def retrieve(
     held_out = require_held_out(folders["train"], pairs.sources, pairs.patients)
     vectors = (on_grid(pairs.image_ID), on_grid(pairs.text_ID))
     groups = hit_groups(pairs)
-    everything = score_pool(pairs, vectors, groups, np.arange(len(pairs)))
+    ranks = ranks_in_pool(vectors, groups, np.arange(len(pairs)))
+    everything = score_pool(pairs, vectors, groups, np.arange(len(pairs)), ranks)
+    if tables is not None:
+        chosen = choose(folders[split], (Kind.PAIR,), config.max_pairs)
+        write_item_table(tables, "retrieve", _item_blocks(pairs, chosen, ranks))
     sources = {name: np.flatnonzero(np.array(pairs.sources) == name) for name in dict.fromkeys(pairs.sources)}
     metrics = {
         f"retrieve/{direction}/{name}": value
@@ -120,8 +137,38 @@ def _numbers(names: list[Any]) -> np.ndarray:
     return np.unique(np.array(names), return_inverse=True)[1]
 
 
+def ranks_in_pool(vectors: tuple[np.ndarray, np.ndarray], groups: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> Ranks:
+    """The rank of each query's first hit in the pool of some pairs, and its number of hits; arguments as of `score_pool`."""
+    study_N, wording_N = groups[0][rows], groups[1][rows]
+    images, texts = vectors[0][rows], vectors[1][rows]
+    return {
+        direction: ranks_of_hits(*sides, study_N, wording_N)
+        for direction, sides in zip(DIRECTIONS, ((images, texts), (texts, images)), strict=True)
+    }
+
+
+def _item_blocks(pairs: PairVectors, chosen: list[Place], ranks: Ranks) -> Iterator[dict[str, Any]]:
+    """The rows of the table, those of each direction together.
+
+    Pairs are numbered among those that were `chosen`, which depends on no model: to a model of other sections other texts are
+    empty, and left out.
+    """
+    number_of = {place: number for number, place in enumerate(chosen)}
+    same = {
+        "pair": [number_of[place] for place in pairs.places],
+        "source": pairs.sources,
+        "patient": numbered(_within(pairs.sources, pairs.patients)),
+    }
+    for direction, (rank_N, hits_N) in ranks.items():
+        yield same | {"direction": direction, "rank": rank_N, "hits": hits_N}
+
+
 def score_pool(
-    pairs: PairVectors, vectors: tuple[np.ndarray, np.ndarray], groups: tuple[np.ndarray, np.ndarray], rows: np.ndarray
+    pairs: PairVectors,
+    vectors: tuple[np.ndarray, np.ndarray],
+    groups: tuple[np.ndarray, np.ndarray],
+    rows: np.ndarray,
+    ranks: Ranks | None = None,
 ) -> dict[str, Any]:
     """The scores of both directions in the pool of some pairs, and what the pool is.
 
@@ -130,7 +177,9 @@ def score_pool(
         vectors: of images and of texts, as `on_grid` gives them.
         groups: as `hit_groups` gives them.
         rows: the pairs of this pool.
+        ranks: what `ranks_in_pool` gives for it, where that is known already.
     """
+    ranks = ranks or ranks_in_pool(vectors, groups, rows)
     study_N, wording_N, set_N = groups[0][rows], groups[1][rows], finding_sets([pairs.labels[row] for row in rows])
     patients = _within([pairs.sources[row] for row in rows], [pairs.patients[row] for row in rows])
     labelled = np.flatnonzero(set_N >= 0)
@@ -138,7 +187,7 @@ def score_pool(
     scores: dict[str, dict[str, float]] = {}
     for direction in DIRECTIONS:
         queries, candidates = (one[rows] for one in (vectors if direction == "image_to_text" else vectors[::-1]))
-        ranks_N, hits_N = ranks_of_hits(queries, candidates, study_N, wording_N)
+        ranks_N, hits_N = ranks[direction]
         found = _with_intervals([f"r{cut}" for cut in CUTS], np.stack([ranks_N <= cut for cut in CUTS], axis=1), patients)
         found["median_rank"] = float(np.median(ranks_N))
         if len(labelled):

@@ -3,6 +3,7 @@
 RUN_DIR/evals/step-00001000/
     claim           who is at it
     figures/        pictures
+    tables/         what was scored item by item, a Parquet file a task (cxrpt.eval.item_tables); whole before the results are
     results.json    {"step": 1000, "metrics": {"classify/auroc": 0.81, ...}, "details": {...}, "seconds": 21.4,
                      "model": {"parameters": ..., "width": ...}, "trained_on": [{"source": "north", "pairs": ..., "seen": ...}]}
     report.html     the same to look at (cxrpt.eval.page)
@@ -30,6 +31,7 @@ from cxrpt.errors import InputError
 from cxrpt.eval.claim import claimed
 from cxrpt.eval.classify import classify
 from cxrpt.eval.grounding import grounding
+from cxrpt.eval.item_tables import drafted, tables_folder
 from cxrpt.eval.page.page import page_path, write_page
 from cxrpt.eval.regenerate import regenerate
 from cxrpt.eval.retrieve import retrieve
@@ -74,11 +76,11 @@ def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, 
         if results.exists() and not force:
             return results
         began = time.monotonic()
-        with threads(config.eval.threads):
+        with threads(config.eval.threads), drafted(tables_folder(results)) as tables:
             exported = load_exported(step_folder(run_dir, step))
             about: dict[str, Any] = {"model": model_facts(exported)}
             about["trained_on"] = training_facts(run_dir, step_folder(run_dir, step), step, config.data.lanes)
-            metrics, details = run_tasks(config, exported, split, folder / f"figures{suffix}")
+            metrics, details = run_tasks(config, exported, split, folder / f"figures{suffix}", tables)
         fields = {"step": step, "metrics": metrics, "details": details, "seconds": round(time.monotonic() - began, 3)}
         _write_once(results, fields | about)
         _show(run_dir, results)
@@ -93,8 +95,10 @@ def _show(run_dir: Path, results: Path) -> None:
         log.warning("%s; then `cxrpt evaluate %s --page` writes it", error, run_dir)
 
 
-def run_tasks(config: RunConfig, exported: Exported, split: str, figures: Path) -> tuple[dict[str, float], dict[str, Any]]:
-    """Run the tasks of the configuration; one that has nothing to run on gives its reason instead of numbers."""
+def run_tasks(
+    config: RunConfig, exported: Exported, split: str, figures: Path, tables: Path
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Run the tasks of the configuration; one that has nothing to run on gives its reason instead of numbers, and no table."""
     folders = {name: open_split(config, name) for name in dict.fromkeys(("train", "val", split))}
     require_split(folders[split], config, split)
     exported.model.to(_device(config.engine.device))
@@ -103,7 +107,7 @@ def run_tasks(config: RunConfig, exported: Exported, split: str, figures: Path) 
     for task in config.eval.tasks:
         began = time.monotonic()
         try:
-            found, about = _run_task(task, config, exported, folders, split, figures)
+            found, about = _run_task(task, config, exported, folders, split, figures, tables)
         except CannotRunError as reason:
             found, about = {}, {"skipped": str(reason)}
         metrics |= {name: value for name, value in found.items() if math.isfinite(value)}
@@ -113,18 +117,24 @@ def run_tasks(config: RunConfig, exported: Exported, split: str, figures: Path) 
 
 
 def _run_task(
-    task: str, config: RunConfig, exported: Exported, folders: dict[str, list[SplitFolder]], split: str, figures: Path
+    task: str,
+    config: RunConfig,
+    exported: Exported,
+    folders: dict[str, list[SplitFolder]],
+    split: str,
+    figures: Path,
+    tables: Path,
 ) -> tuple[dict[str, float], dict[str, Any]]:
     if task == "classify":
-        return classify(exported, folders, split, config.eval)
+        return classify(exported, folders, split, config.eval, tables)
     if task == "retrieve":
-        return retrieve(exported, folders, split, config.eval, figures)
+        return retrieve(exported, folders, split, config.eval, figures, tables)
     if task == "grounding":
         return grounding(exported, folders, split, config.eval, config.objective)
     assert task == "regenerate", "checked with the configuration"
     if config.objective.mvm_weight == 0:
         raise CannotRunError("the run did not learn to regenerate (objective.mvm_weight=0)")
-    return regenerate(exported, folders, split, config.eval, figures)
+    return regenerate(exported, folders, split, config.eval, figures, tables)
 
 
 def _device(wanted: str) -> torch.device:

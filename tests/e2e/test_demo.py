@@ -10,6 +10,7 @@ import pytest
 
 from cxrpt.track.journal import read_journal
 from data_prep.synthetic import canaries
+from tests.decoded_table import decoded
 
 ROOT = Path(__file__).parents[2]
 INSTITUTIONS = ("north", "south", "west")
@@ -78,7 +79,7 @@ def test_no_canary_in_any_output_log_or_record(demo):
     # Beside the export only the map that resolves ledger hashes may name its files: it lies outside the output, mode 0600.
     for path in [p for p in out.rglob("*") if not p.is_relative_to(out / "export") and not p.match("shards.*.paths.jsonl")]:
         names = str(path.relative_to(out)).lower()
-        content = path.read_bytes().lower() if path.is_file() else b""
+        content = decoded(path).lower() if path.is_file() else b""
         looked_at += path.is_file()
         # Among megabytes of weights or pixels any four letters stand somewhere by chance.
         long_enough = 1 if path.suffix in WORDS else 6

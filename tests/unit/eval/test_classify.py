@@ -10,6 +10,7 @@ from cxrpt.checkpoint.export import load_exported
 from cxrpt.config import load_config
 from cxrpt.eval import classify as module
 from cxrpt.eval.classify import classify, usable_classes
+from cxrpt.eval.item_tables import read_table
 from cxrpt.eval.samples import CannotRunError, open_split
 
 METHODS = "linear", "pixels", "untrained", "attention", "attention_untrained", "fine_tune", "scratch", "zero_shot"
@@ -104,7 +105,7 @@ def clashing(contrastive, shards, tmp_path):
     return load_config(None, ["name=t", *paths]), exported, config.eval
 
 
-def test_two_splits_of_one_data_set_have_no_common_mean(clashing, monkeypatch):
+def test_two_splits_of_one_data_set_have_no_common_mean(clashing, monkeypatch, tmp_path):
     run, exported, config = clashing
     asked = dataclasses.replace(config, classifiers=["linear"], label_shares=[100.0], untrained_baseline=False)
     trained_on = []
@@ -112,13 +113,16 @@ def test_two_splits_of_one_data_set_have_no_common_mean(clashing, monkeypatch):
     monkeypatch.setattr(
         module, "linear_probe", lambda train, *rest: trained_on.append(len(train)) or linear_probe(train, *rest)
     )
-    metrics, details = classify(exported, opened(run), "test", asked)
+    metrics, details = classify(exported, opened(run), "test", asked, tmp_path / "tables")
     assert trained_on == [160] * 4, "each source is fitted on its own images"
     assert details["no_mean"].startswith("one data set under different splits (north: official lists")
     scores = details["methods"]["pixels"]["shares"]["100"]
     assert scores["mean"] == {} and scores["classes"] == {} and set(scores["institutions"]) == {"north", "south"}
     assert scores["institutions"]["south"]["mean"]["auroc"] > 0.95 and scores["train_images"] == 320
     assert set(metrics) == {"classify/north/auroc", "classify/south/auroc"}
+    table = read_table(tmp_path / "tables", "classify").query("method == 'pixels'")
+    assert table["image"].tolist() == list(range(40)), "images are numbered over all sources"
+    assert table["patient"].nunique() == 40 and table["source"].tolist() == ["north"] * 20 + ["south"] * 20
 
 
 def test_prompts_need_no_label_in_train(contrastive):
