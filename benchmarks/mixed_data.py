@@ -1,9 +1,9 @@
 """Does mixed data help? Pre-training at equal compute on parts of three institutions, judged on the same held-out patients.
 
-made-up hospital ─► shards, tokenizer ─► of each setting and seed: pretrain ─► evaluate ─► table and figure
+hospital ─► shards, tokenizer ─► each setting and seed: pretrain ─► evaluate ─► table and figure
 
-A setting is a file of the experiment's folder: which institutions are drawn from, and what of them. All of a seed begin with the
-same weights, have the same recipe, go through the same number of tokens (so the steps differ), and are scored on the same
+A setting is a file of the experiment's folder: which institutions are drawn from, and what of them. All of a seed begin with
+the same weights, have the same recipe, go through the same number of tokens (so the steps differ), and are scored on the same
 test patients of all labelled institutions. `scratch` is a run of one step at a rate of 0: its probes see fresh weights, and
 its fine-tuning is training on the labels alone.
 
@@ -55,7 +55,8 @@ def cxrpt(*words: str, log: Path | None = None, threads: int = 0) -> str:
     """What a `cxrpt` command printed; with `log` it is written there."""
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     command = [sys.executable, "-m", "launch.cli", *words]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT if log else None, text=True)
+    errors = subprocess.STDOUT if log else None
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True)
     if log is not None:
         with log.open("a") as file:
             file.write(f"$ cxrpt {' '.join(words)}\n{done.stdout}")
@@ -65,7 +66,10 @@ def cxrpt(*words: str, log: Path | None = None, threads: int = 0) -> str:
 
 
 def make_hospital(out: Path) -> None:
-    """Shards of three institutions and a tokenizer, the same everywhere: nobody is behind the pseudonyms, so their key is known."""
+    """Shards of three institutions and a tokenizer, the same everywhere.
+
+    Nobody is behind the pseudonyms, so that their key may be known.
+    """
     export, shards, tokenizer, key = out / "export", out / "shards", out / "tokenizer.model", out / "nobody.key"
     key.write_text("6" * 64 + "\n")
     key.chmod(0o600)

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from cxrpt.checkpoint.choose_step import choose_step
-from cxrpt.eval.item_tables import read_table
+from cxrpt.eval.item_tables import read_table, tables_folder
 from cxrpt.eval.mean_interval import mean_intervals
 from cxrpt.eval.score_sheet import compare, means_of_draws, target
 from cxrpt.eval.search import recall_by_chance
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402 - the backend must be chosen first
+import matplotlib.pyplot as plt
 
 SCRATCH, REFERENCE = "scratch", "mixed"
 """The setting without pre-training, and the one whose tokens all others are given."""
@@ -55,11 +55,9 @@ def report(runs: Path, names: dict[str, tuple[str, int]], out: Path) -> None:
     """
     rows: dict[str, Row] = {}
     for name, (setting, _) in names.items():
-        folder = runs / name / "evals" / f"step-{choose_step(runs / name, None):08d}"
-        for task in ("classify", "retrieve", "regenerate"):
-            table = read_table(folder, task)
-            if table is not None:
-                rows.setdefault(setting, Row()).tables.setdefault(task, []).append(table)
+        results = runs / name / "evals" / f"step-{choose_step(runs / name, None):08d}" / "results.json"
+        for task in sorted(path.stem for path in tables_folder(results).glob("*.parquet")):
+            rows.setdefault(setting, Row()).tables.setdefault(task, []).append(read_table(results, task))
     if SCRATCH in rows:
         rows[FROM_LABELS] = Row({"classify": rows[SCRATCH].tables["classify"]})
     classify(rows)
@@ -80,9 +78,8 @@ def classify(rows: dict[str, Row]) -> None:
                  for name, row in rows.items()}  # fmt: skip
         images = some.drop_duplicates("image").sort_values("image")
         labels = some.drop_duplicates(["image", "class"]).pivot(index="image", columns="class", values="label")
-        scored = target(
-            [str(one) for one in labels.columns], labels.to_numpy(), images["source"].tolist(), images["patient"].astype(str).tolist()
-        )
+        patients = images["patient"].astype(str).tolist()
+        scored = target([str(one) for one in labels.columns], labels.to_numpy(), images["source"].tolist(), patients)
         gains: dict[str, tuple[str, ...]] = {}
         for name, other in GAINS:
             gains[name] = (*gains.get(name, ()), other)
@@ -139,10 +136,8 @@ def print_markdown(rows: dict[str, Row], seeds: list[int]) -> None:
     heads += [f"dB over Telea, {cell}" for cell in cells]
     print(f"| pre-trained on | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}")
     for name, row in rows.items():
-        values = [f"{one['auroc']:.3f} [{one['auroc_low']:.3f}, {one['auroc_high']:.3f}] {{{', '.join(f'{s:.3f}' for s in one['seeds'])}}}"
-                  if (one := row.auroc.get(share)) else "" for share in shares]  # fmt: skip
-        values += [f"{one['r5']:.3f} [{one['low']:.3f}, {one['high']:.3f}], {one['times_chance']:.1f} x chance"
-                   if (one := row.recall.get(direction)) else "" for direction in DIRECTIONS]  # fmt: skip
+        values = [_found_told(row.auroc.get(share)) for share in shares]
+        values += [_recall_told(row.recall.get(direction)) for direction in DIRECTIONS]
         values += [_told(row.gain_db.get(cell, {}).get("telea")) for cell in cells]
         print(f"| {name} | {' | '.join(values)} |")
     print("\n| regeneration, " + REFERENCE + " | over Telea, dB | over biharmonic, dB |\n|---|---|---|")
@@ -152,7 +147,19 @@ def print_markdown(rows: dict[str, Row], seeds: list[int]) -> None:
     for name, other in GAINS:
         for share, one in rows[name].auroc.items() if name in rows else ():
             if found := one["gain"].get(other):
-                print(f"{name} over {other}, {share} % of labels: {found['auroc']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]")
+                told = f"{found['auroc']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
+                print(f"{name} over {other}, {share} % of labels: {told}")
+
+
+def _found_told(one: dict[str, Any] | None) -> str:
+    if not one:
+        return ""
+    each = ", ".join(f"{seed:.3f}" for seed in one["seeds"])
+    return f"{one['auroc']:.3f} [{one['auroc_low']:.3f}, {one['auroc_high']:.3f}] {{{each}}}"
+
+
+def _recall_told(one: dict[str, float] | None) -> str:
+    return f"{one['r5']:.3f} [{one['low']:.3f}, {one['high']:.3f}], {one['times_chance']:.1f} x chance" if one else ""
 
 
 def _told(one: dict[str, float] | None) -> str:
@@ -194,7 +201,9 @@ def draw(rows: dict[str, Row], path: Path) -> None:
         for shift, baseline in ((-0.2, BASELINES[0]), (0.2, BASELINES[1])):
             found = [rows[REFERENCE].gain_db[cell][baseline] for cell in cells]
             mean, ends = np.array([one["mean"] for one in found]), np.array([[one["low"], one["high"]] for one in found])
-            right.barh(np.arange(len(cells)) + shift, mean, 0.38, xerr=np.abs(ends.T - mean), capsize=2, label=f"over {baseline}")
+            right.barh(
+                np.arange(len(cells)) + shift, mean, 0.38, xerr=np.abs(ends.T - mean), capsize=2, label=f"over {baseline}"
+            )
         right.axvline(0, color="black", linewidth=0.8)
         right.set_yticks(range(len(cells)), [f"{cell} %" for cell in cells])
         right.set(title=f"Regeneration of hidden pixels ({REFERENCE})", xlabel="PSNR ahead, dB")

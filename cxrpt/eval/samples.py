@@ -53,7 +53,7 @@ class Place:
 
 
 def open_split(config: RunConfig, split: str) -> list[SplitFolder]:
-    """The folders of a split of the sources that are evaluated, each once however many name it; one without the split gives none.
+    """The folders of a split of the sources that are evaluated, each once however many name it; none without it.
 
     Raises:
         InputError: a manifest cannot be read or does not parse.

@@ -14,11 +14,12 @@ class CentredProjection(nn.Module):
     """Summary states to unit vectors of the common space, after the mean state of all pairs is taken away.
 
     In training the mean is that of the step's pairs over all ranks, as in a batch norm before the contrast (Chen et al., 2020),
-    afterwards a running mean. Summary rows begin all but equal (cosine 0.997 to 0.9998): there the gradient of the contrast
-    vanishes with the square of their spread, and a tiny model did not leave that place within 600 steps. Setting mean and scale
-    once, from the first batch, lets it leave after 100 steps, taking the mean away always at once.
+    afterwards a running mean. Summary rows begin all but equal, where the contrast has hardly a gradient: with 64 pairs a step
+    and nothing else to learn, `tiny` with 4 blocks was at 3.85 nats after 80 steps without this, at 3.17 with it.
 
-    The mean is taken before the projection, whose weights move too fast for a running mean behind it.
+    The mean is taken before the projection, whose weights move too fast for a running mean behind it. What goes back to the
+    states is multiplied by how far they spread: unit vectors divide by it, so that rows that are alike gave the contrast two to
+    three times the gradient of all else together, and it drowned the other objectives.
     """
 
     centre: Tensor
@@ -45,12 +46,12 @@ class CentredProjection(nn.Module):
             centred = states - self.centre
         else:
             everyone, _ = gather(states)
-            centre = everyone.sum(0) / max(1, len(everyone))
+            num_rows = max(1, len(everyone))
+            centre = everyone.sum(0) / num_rows
             self._seen = centre.detach() if len(everyone) else None
-            spread = (everyone - centre).detach().square().mean().sqrt() if len(everyone) else 0.0
             centred = states - centre
+            spread = ((everyone - centre).detach().square().mean(1).sum() / num_rows).sqrt()
             centred = spread * centred + ((1 - spread) * centred).detach()
-            self.spread = spread
         return F.normalize(self.linear(centred.to(states_CD.dtype)).float(), dim=-1)
 
     def follow(self) -> None:

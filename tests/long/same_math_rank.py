@@ -54,7 +54,7 @@ class Case:
 
 
 def examples_of_step(step, contrast):
-    """Of each step others: pairs, images and texts; with the contrast only pairs, all split, as few rows have a mean too near."""
+    """Of each step others: pairs, images and texts; with the contrast only pairs, all split."""
     rng = np.random.default_rng(step)
     kinds = [(True, 9), (True, 0), (False, 12), (True, 5), (True, 7), (False, 3), (True, 0), (True, 20)]
     return [

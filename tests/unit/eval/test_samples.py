@@ -59,5 +59,5 @@ def test_sources_that_are_never_drawn_are_evaluated_by_request(shards, tmp_path)
     assert [folder.source for folder in open_split(config, "test")] == ["north"]
     config.eval.sources = ["south"]
     assert [folder.source for folder in open_split(config, "test")] == ["south"]
-    with pytest.raises(InputError, match="eval.sources='sotuh': is no source: those are a, b"):
+    with pytest.raises(InputError, match=r"eval\.sources='sotuh': is no source: those are a, b"):
         load_config(None, ["name=t", "data.sources.a.path=x", "data.sources.b.path=y", "eval.sources=[sotuh]"])

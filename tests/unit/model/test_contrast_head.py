@@ -54,3 +54,14 @@ def test_the_contrast_leaves_its_start_where_all_summaries_are_alike(spread):
     with torch.no_grad():
         similar = model[0](images) @ model[1](texts).T
     assert (similar.argmax(1) == ids).float().mean() > 0.8, "by the running means too"
+
+
+def test_what_goes_back_does_not_grow_as_rows_grow_alike():
+    torch.manual_seed(0)
+    centre, rows, projection, found = torch.randn(16), torch.randn(32, 16), CentredProjection(16), {}
+    for spread in (1.0, 0.01):
+        states = (centre + spread * rows).requires_grad_()
+        (projection(states, alone) * torch.arange(16)).sum().backward()
+        found[spread] = states.grad
+    torch.testing.assert_close(found[0.01], found[1.0], rtol=1e-2, atol=1e-3)
+    assert found[1.0].abs().max() > 0.1
