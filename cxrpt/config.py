@@ -93,7 +93,7 @@ class ObjectiveConfig:
     mlm_weight: float = 1.0
     mvm_weight: float = 1.0
     itc_weight: float = 0.0
-    """Image-text contrast on split pairs; 0 turns it off."""
+    """Image-text contrast on split pairs, which are then not masked; 0 turns it off."""
     split_pairs: float = 0.0
     """Probability that a pair becomes two sequences (for the contrast) instead of one fused sequence."""
     mlm_ratio: float = 0.15

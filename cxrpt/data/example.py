@@ -95,18 +95,20 @@ class ExampleMaker:
         def rng(purpose: int) -> np.random.Generator:
             return generator(self.seed, purpose, sample.identity, sample.epoch)
 
-        hidden = text = None
-        if sample.patches is not None:
-            grid = self.data.image_size // self.patch_size
-            ratio = objective.mvm_ratio if objective.mvm_weight > 0 else 0.0
-            hidden = mask_regions(grid, tuple(objective.mvm_scales), ratio, rng(_MASK_IMAGE))
-        if tokens is not None:
-            ratio = objective.mlm_ratio if objective.mlm_weight > 0 else 0.0
-            text = mask_words(tokens, words.word_start, words.never_masked, words.mask_id, ratio, rng(_MASK_TEXT))
         split, study, wording = False, 0, 0
         if sample.patches is not None and tokens is not None and objective.split_pairs > 0:
             split = bool(rng(_SPLIT).random() < objective.split_pairs)
             study, wording = hash_text(sample.study), hash_text(tokens.tobytes().hex())
+        # What is contrasted is whole, as in retrieval: a report of what is hidden fits no picture.
+        masked = not (split and objective.itc_weight > 0)
+        hidden = text = None
+        if sample.patches is not None:
+            grid = self.data.image_size // self.patch_size
+            ratio = objective.mvm_ratio if masked and objective.mvm_weight > 0 else 0.0
+            hidden = mask_regions(grid, tuple(objective.mvm_scales), ratio, rng(_MASK_IMAGE))
+        if tokens is not None:
+            ratio = objective.mlm_ratio if masked and objective.mlm_weight > 0 else 0.0
+            text = mask_words(tokens, words.word_start, words.never_masked, words.mask_id, ratio, rng(_MASK_TEXT))
         return Example(sample.source, sample.patches, hidden, text, split, study, wording)
 
     def tokens(self, raw: RawSample) -> np.ndarray | None:
