@@ -5,7 +5,8 @@ hospital ─► shards, tokenizer ─► each setting and seed: pretrain ─► 
 A setting is a file of the experiment's folder: which institutions are drawn from, and what of them. All of a seed begin with
 the same weights, have the same recipe, go through the same number of tokens (so the steps differ), and are scored on the same
 test patients of all labelled institutions. `scratch` is a run of one step at a rate of 0: its probes see fresh weights, and
-its fine-tuning is training on the labels alone.
+its fine-tuning is training on the labels alone. A setting that begins with the weights of another (`train.init_from`) goes on
+with those of the same seed, for as many steps as it says.
 
 What is done is not done again: stopped, the same command goes on, and more seeds may be added. Runs lie in OUT/runs as all
 runs do, their logs in OUT/logs.
@@ -23,11 +24,13 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixed_data_table import REFERENCE, SCRATCH, report
+
+from cxrpt.config import load_config
 
 ROOT = Path(__file__).parents[1]
 SHARED = "common"
@@ -45,6 +48,8 @@ class Job:
     seed: int
     config: Path
     words: tuple[str, ...]
+    begins_with: str = ""
+    """Name of the job whose weights it takes."""
 
     @property
     def name(self) -> str:
@@ -82,11 +87,10 @@ def make_hospital(out: Path) -> None:
         cxrpt("tokenizer", str(shards / "north"), str(shards / "west"), "--out", str(tokenizer), "--vocab-size", "1000")
 
 
-def tokens_a_step(config: Path, words: tuple[str, ...]) -> tuple[float, int]:
-    """Tokens of all samples of a step, on average, and the steps that the configuration asks for."""
+def tokens_a_step(config: Path, words: tuple[str, ...]) -> float:
+    """Tokens of all samples of a step, on average."""
     plan = json.loads(cxrpt("plan", str(config), *words, "--json").splitlines()[-1])
-    steps = plan["shape"]["steps"]
-    return sum(one["tokens"] for one in plan["sources"]) / steps, steps
+    return sum(one["tokens"] for one in plan["sources"]) / plan["shape"]["steps"]
 
 
 def jobs_of(arguments: argparse.Namespace) -> list[Job]:
@@ -96,23 +100,30 @@ def jobs_of(arguments: argparse.Namespace) -> list[Job]:
         raise SystemExit(f"no such settings: {', '.join(sorted(unknown))}; there are {', '.join((*files, SCRATCH))}")
     settings = arguments.settings or [SCRATCH, *files]
     where = ("runs=runs", *arguments.words)
-    tokens, steps = tokens_a_step(files[REFERENCE], where)
-    budget = tokens * steps
+    budget = tokens_a_step(files[REFERENCE], where) * load_config(files[REFERENCE], list(arguments.words)).train.steps
     jobs = []
     for setting in settings:
+        path, more = files[REFERENCE if setting == SCRATCH else setting], ()
+        train = load_config(path).train
+        before = Path(train.init_from).name
         if setting == SCRATCH:
-            path, length = files[REFERENCE], 1
+            length = 1
             more = ("optim.lr=1e-12", "optim.min_lr=0", "eval.classifiers=[linear,fine_tune]", "eval.tasks=[classify]")
         else:
-            path, length, more = files[setting], round(budget / tokens_a_step(files[setting], where)[0]), ()
+            length = train.steps if before else round(budget / tokens_a_step(path, where))
         print(f"{setting}: {length} steps", flush=True)
-        words = (*where, f"train.steps={length}", *more)
-        jobs += [Job(setting, n, path, (*words, f"name={setting}-{n}", f"seed={n}")) for n in arguments.seeds]
-    return sorted(jobs, key=lambda job: job.seed)
+        for seed in arguments.seeds:
+            begin = (f"train.init_from=runs/{before}-{seed}",) if before else ()
+            words = (*where, f"train.steps={length}", *more, *begin, f"name={setting}-{seed}", f"seed={seed}")
+            jobs.append(Job(setting, seed, path, words, f"{before}-{seed}" if before else ""))
+    # Those that others wait for come first.
+    return sorted(jobs, key=lambda job: (job.seed, bool(job.begins_with), job.setting != REFERENCE))
 
 
-def run(job: Job, ranks: int, threads: int) -> None:
+def run(job: Job, jobs: dict[str, Future[None]], ranks: int, threads: int) -> None:
     """Train and evaluate, each unless it is done."""
+    if job.begins_with in jobs:
+        jobs[job.begins_with].result()
     began, log = time.monotonic(), Path("logs") / f"{job.name}.log"
     cxrpt("pretrain", str(job.config), *job.words, "--ranks", str(ranks), log=log, threads=threads)
     trained = time.monotonic()
@@ -138,9 +149,12 @@ def main() -> None:
         make_hospital(Path())
     jobs = jobs_of(arguments)
     threads = max(1, (os.cpu_count() or 1) // (arguments.jobs * arguments.ranks))
+    futures: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for done in [pool.submit(run, job, arguments.ranks, threads) for job in jobs]:
-            done.result()
+        for job in jobs:
+            futures[job.name] = pool.submit(run, job, futures, arguments.ranks, threads)
+        for future in futures.values():
+            future.result()
     print(f"all of it took {(time.monotonic() - began) / 60:.0f} min")
     report(Path("runs"), {job.name: (job.setting, job.seed) for job in jobs}, Path())
 

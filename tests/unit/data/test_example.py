@@ -85,6 +85,16 @@ def test_without_augmentation_the_model_sees_what_evaluation_sees():
     assert np.array_equal(from_patches(example.patches, PATCH), load_square(raw().image, SIDE))
 
 
+def test_what_is_contrasted_is_whole():
+    one = maker(objective={"split_pairs": 0.5, "itc_weight": 1.0})
+    examples = [one.make(raw(), 0, epoch) for epoch in range(20)]
+    assert {example.split for example in examples} == {True, False}
+    for example in examples:
+        assert example.hidden.any() == (len(example.text.positions) > 0) == (not example.split)
+    alone = maker(objective={"split_pairs": 0.5})
+    assert all(alone.make(raw(), 0, epoch).hidden.any() for epoch in range(20)), "without the contrast all are masked"
+
+
 def test_pairs_are_split_with_the_probability_asked_for():
     one = maker(objective={"split_pairs": 0.3})
     unmasked = one.decode(raw(), 0, 0)
