@@ -248,7 +248,7 @@ def _decoded(exported: Exported, places: list[Place], bad: Counter[str]) -> Iter
 
 
 def pooled_images(states_ND: Tensor, batch: Batch) -> Tensor:
-    """(I, 2 D): what IMAGE_POOLING says. The summary is trained by the contrast only; the patches by every objective."""
+    """(I, 2 D): what IMAGE_POOLING says. Nothing trains the summary by itself; patches are trained by every objective."""
     lengths = [batch.grid**2] * len(batch.image_rows_I)
     summary = states_ND.index_select(0, batch.image_rows_I)
     return torch.cat([mean_states(states_ND, batch.image_rows_I, lengths), summary], dim=1)
@@ -307,7 +307,7 @@ def _encoded(
 def image_vectors(exported: Exported, states_ND: Tensor, batch: Batch) -> Tensor:
     """(I, D) unit vectors of the contrastive head where there is one, else the means of patch states."""
     if exported.model.shape.contrast:
-        return exported.model.image_vectors(states_ND, batch.image_rows_I)
+        return exported.model.image_vectors(states_ND, batch)
     return mean_states(states_ND, batch.image_rows_I, [batch.grid**2] * len(batch.image_rows_I))
 
 
@@ -321,7 +321,7 @@ def text_vectors(exported: Exported, states_ND: Tensor, batch: Batch, lengths: l
         lengths: tokens of each text, in the order of the examples.
     """
     if exported.model.shape.contrast:
-        return exported.model.text_vectors(states_ND, batch.text_rows_X)
+        return exported.model.text_vectors(states_ND, batch)
     return mean_states(states_ND, batch.text_rows_X, lengths)
 
 

@@ -3,7 +3,7 @@
 patches ─┐
          ├─ order_N ─► packed rows (N, D) ─► transformer ─► states (N, D) ─┬─► hidden words      (MLM)
 tokens ──┘                                                                 ├─► hidden squares    (MVM, a head a scale)
-                                                                           └─► summary rows      (ITC, if on)
+                                                                           └─► means of sequences (ITC, if on)
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from cxrpt.config import DataConfig, ModelConfig, ObjectiveConfig
 from cxrpt.data.batch import Batch
 from cxrpt.data.transforms import PIXEL_MEAN, PIXEL_STD
 from cxrpt.errors import InputError
-from cxrpt.model.contrast_head import CentredProjection, Sharpness
+from cxrpt.model.contrast_head import CentredProjection, Sharpness, sequence_means
 from cxrpt.model.embed import ImageEmbedding, TextEmbedding, normalise_pixels
 from cxrpt.model.objectives import Gather, LossSum, group_targets, itc_loss, mlm_loss, mvm_loss
 from cxrpt.model.transformer import LayerNorm, Transformer, gather_rows, init_weights
@@ -107,8 +107,8 @@ class PretrainModel(nn.Module):
             mvm[scale] = mvm_loss(predicted, target, groups.source_G, self.num_sources)
         itc = None
         if self.shape.contrast:
-            images = self.image_projection(states.index_select(0, batch.pair_image_rows_C), self.gather)
-            texts = self.text_projection(states.index_select(0, batch.pair_text_rows_C), self.gather)
+            images = self.image_projection(sequence_means(states, batch, batch.pair_image_rows_C), self.gather)
+            texts = self.text_projection(sequence_means(states, batch, batch.pair_text_rows_C), self.gather)
             itc = itc_loss(images, texts, batch.pair_study_C, batch.pair_wording_C, self.sharpness(), self.gather)
         return Losses(mlm, mvm, itc)
 
@@ -127,13 +127,13 @@ class PretrainModel(nn.Module):
         """(G, E) normalised pixels of hidden groups of one scale, from the mean of their states."""
         return self.mvm_heads[str(scale)](gather_rows(states, rows_GS).mean(1))
 
-    def image_vectors(self, states: Tensor, rows: Tensor) -> Tensor:
-        """Unit vectors of images, from their summary rows; only with the contrast on."""
-        return self.image_projection(states.index_select(0, rows))
+    def image_vectors(self, states: Tensor, batch: Batch) -> Tensor:
+        """(I, D) unit vectors of the images of a pack, each a sequence of its own; only with the contrast on."""
+        return self.image_projection(sequence_means(states, batch, batch.image_rows_I))
 
-    def text_vectors(self, states: Tensor, rows: Tensor) -> Tensor:
-        """Unit vectors of texts, from their summary rows; only with the contrast on."""
-        return self.text_projection(states.index_select(0, rows))
+    def text_vectors(self, states: Tensor, batch: Batch) -> Tensor:
+        """(X, D) unit vectors of the texts of a pack, each a sequence of its own; only with the contrast on."""
+        return self.text_projection(sequence_means(states, batch, batch.text_rows_X))
 
     def end_step(self) -> None:
         """After a step that was applied: running means take in what its pairs had. Every rank does the same."""

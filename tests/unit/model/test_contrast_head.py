@@ -5,12 +5,27 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cxrpt.model.contrast_head import CentredProjection
+from cxrpt.data.batch import pack
+from cxrpt.model.contrast_head import CentredProjection, sequence_means
 from cxrpt.model.objectives import itc_loss
+
+from .examples import GRID, PATCH, make_example
 
 
 def alone(rows):
     return rows, 0
+
+
+def test_the_mean_state_of_a_sequence_is_over_all_of_its_rows():
+    rng = np.random.default_rng(0)
+    kinds = [(True, 9, True), (False, 4, False), (True, 0, False), (True, 9, True), (True, 3, True), (True, 5, False)]
+    batch = pack([make_example(rng, *kind) for kind in kinds], GRID, PATCH, (1,), 1)
+    states = torch.randn(batch.num_tokens, 8)
+    for rows, longest in ((batch.pair_image_rows_C, [GRID**2] * 3), (batch.pair_text_rows_C, [9, 9, 3])):
+        expected = [states[row : row + 1 + length].mean(0) for row, length in zip(rows.tolist(), longest, strict=True)]
+        torch.testing.assert_close(sequence_means(states, batch, rows), torch.stack(expected))
+    nothing = pack([make_example(rng, True)], GRID, PATCH, (1,), 1)
+    assert sequence_means(torch.randn(nothing.num_tokens, 8), nothing, nothing.pair_text_rows_C).shape == (0, 8)
 
 
 def test_the_mean_is_that_of_all_ranks():
