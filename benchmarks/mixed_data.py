@@ -90,7 +90,7 @@ def make_hospital(out: Path) -> None:
 def tokens_a_step(config: Path, words: tuple[str, ...]) -> float:
     """Tokens of all samples of a step, on average."""
     plan = json.loads(cxrpt("plan", str(config), *words, "--json").splitlines()[-1])
-    return sum(one["tokens"] for one in plan["sources"]) / plan["shape"]["steps"]
+    return sum(one["drawn"] * one["tokens_a_sample"] for one in plan["sources"]) / plan["shape"]["steps"]
 
 
 def jobs_of(arguments: argparse.Namespace) -> list[Job]:
