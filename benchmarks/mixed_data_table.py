@@ -59,7 +59,7 @@ def report(runs: Path, names: dict[str, tuple[str, int]], out: Path) -> None:
         for task in sorted(path.stem for path in tables_folder(results).glob("*.parquet")):
             rows.setdefault(setting, Row()).tables.setdefault(task, []).append(read_table(results, task))
     if SCRATCH in rows:
-        rows[FROM_LABELS] = Row({"classify": rows[SCRATCH].tables["classify"]})
+        rows = {SCRATCH: rows[SCRATCH], FROM_LABELS: Row({"classify": rows[SCRATCH].tables["classify"]})} | rows
     classify(rows)
     for row in rows.values():
         retrieve(row)
@@ -124,7 +124,7 @@ def regenerate(row: Row) -> None:
             patients = cell.index.get_level_values("patient").astype(str).tolist()
             ends = mean_intervals(cell.to_numpy()[:, None], patients)[0]
             found = {"mean": float(cell.mean()), "low": ends.low, "high": ends.high, "images": len(cell)}
-            row.gain_db.setdefault(f"{kind}/{percent}", {})[baseline] = found
+            row.gain_db.setdefault(f"{kind}/{percent:g}", {})[baseline] = found
 
 
 def print_markdown(rows: dict[str, Row], seeds: list[int]) -> None:
