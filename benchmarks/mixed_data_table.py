@@ -183,7 +183,7 @@ def draw(rows: dict[str, Row], path: Path) -> None:
         left.errorbar(at, mean, np.abs(ends.T - mean), fmt="o", capsize=3, label=name)
     left.set_xticks(range(len(shares)), [f"{share} %" for share in shares])
     left.set(title="Findings: linear probe, held-out patients", xlabel="labelled training patients", ylabel="mean AUROC")
-    left.legend(fontsize=8)
+    left.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3)
 
     named = [(name, row) for name, row in rows.items() if row.recall]
     for shift, direction in ((-0.2, DIRECTIONS[0]), (0.2, DIRECTIONS[1])):
@@ -194,7 +194,7 @@ def draw(rows: dict[str, Row], path: Path) -> None:
     middle.axvline(1, color="black", linewidth=0.8)
     middle.set_yticks(range(len(named)), [name for name, _ in named])
     middle.set(title="Retrieval: R@5 over chance", xlabel="times chance")
-    middle.legend(fontsize=8)
+    middle.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
 
     if REFERENCE in rows:
         cells = list(rows[REFERENCE].gain_db)
@@ -207,6 +207,6 @@ def draw(rows: dict[str, Row], path: Path) -> None:
         right.axvline(0, color="black", linewidth=0.8)
         right.set_yticks(range(len(cells)), [f"{cell} %" for cell in cells])
         right.set(title=f"Regeneration of hidden pixels ({REFERENCE})", xlabel="PSNR ahead, dB")
-        right.legend(fontsize=8)
+        right.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
     figure.savefig(path, dpi=120)
     plt.close(figure)
