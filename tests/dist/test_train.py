@@ -98,7 +98,8 @@ def test_the_contrast_does_not_depend_on_ranks(runs):
     assert worst_difference(runs.losses("contrast2"), runs.losses("contrast1")) < 1e-5
 
 
-@pytest.mark.parametrize("stage", [1, pytest.param(3, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("stage", [1, 3])
 def test_running_means_of_the_contrast_are_kept_in_fp32_and_resumed(runs, stage):
     words = ("objective.itc_weight=1", "objective.split_pairs=0.7", "optim.schedule=constant", "optim.warmup_steps=0")
     words = (*words, "engine.precision=bf16", f"engine.zero_stage={stage}", "train.checkpoint_every=3")
