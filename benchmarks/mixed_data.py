@@ -93,11 +93,18 @@ def tokens_a_step(config: Path, words: tuple[str, ...]) -> float:
     return sum(one["drawn"] * one["tokens_a_sample"] for one in plan["sources"]) / plan["shape"]["steps"]
 
 
-def jobs_of(arguments: argparse.Namespace) -> list[Job]:
-    """All runs, seed by seed; the steps of each setting are so many that its tokens are those of the reference."""
+def files_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Path]:
+    """The file of each setting; ends with code 2 where one is asked for that is not there."""
     files = {path.stem: path for path in sorted(arguments.experiment.glob("*.yaml")) if path.stem != SHARED}
+    if REFERENCE not in files:
+        parser.error(f"--experiment {arguments.experiment}: no {REFERENCE}.yaml is there, whose tokens all settings are given")
     if unknown := set(arguments.settings or ()) - {*files, SCRATCH}:
-        raise SystemExit(f"no such settings: {', '.join(sorted(unknown))}; there are {', '.join((*files, SCRATCH))}")
+        parser.error(f"--settings {' '.join(sorted(unknown))}: there are {', '.join((*files, SCRATCH))}")
+    return files
+
+
+def jobs_of(arguments: argparse.Namespace, files: dict[str, Path]) -> list[Job]:
+    """All runs, seed by seed; the steps of each setting are so many that its tokens are those of the reference."""
     settings = arguments.settings or [SCRATCH, *files]
     where = ("runs=runs", *arguments.words)
     budget = tokens_a_step(files[REFERENCE], where) * load_config(files[REFERENCE], list(arguments.words)).train.steps
@@ -142,12 +149,13 @@ def main() -> None:
     parser.add_argument("--no-hospital", action="store_true", help="shards and tokenizer are there")
     parser.add_argument("words", nargs="*", help="key=value for all runs")
     arguments = parser.parse_args()
+    files = files_of(arguments, parser)
     (arguments.out / "logs").mkdir(parents=True, exist_ok=True)
     os.chdir(arguments.out)
     began = time.monotonic()
     if not arguments.no_hospital:
         make_hospital(Path())
-    jobs = jobs_of(arguments)
+    jobs = jobs_of(arguments, files)
     threads = max(1, (os.cpu_count() or 1) // (arguments.jobs * arguments.ranks))
     futures: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(arguments.jobs) as pool:

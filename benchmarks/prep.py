@@ -47,7 +47,7 @@ def bare(paths: list[Path]) -> int:
         try:
             dataset = pydicom.dcmread(path)
             stored = pixel_array(dataset, decoding_plugin=FASTEST.get(dataset.file_meta.TransferSyntaxUID, ""))
-        except Exception:
+        except Exception:  # the bare loop takes what decodes; the build's own ledger tells the others
             continue
         if stored.ndim != 2:
             continue

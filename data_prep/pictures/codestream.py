@@ -52,6 +52,7 @@ def single_frame(pixel_data: bytes, syntax: str) -> bytes:
         # The first item is the offset table.
         fragments = [fragment for fragment in list(generate_fragments(pixel_data))[1:] if fragment]
     except Exception:
+        # Whatever a broken stream makes of pydicom's parser; the message may quote it.
         raise Refused(Reason.CANNOT_DECODE) from None
     if not fragments:
         raise Refused(Reason.CANNOT_DECODE)

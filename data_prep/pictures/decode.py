@@ -262,6 +262,7 @@ def _plugins(syntax: UID, without_gdcm: bool) -> list[str]:
             # pydicom's own decoder expands a frame without a bound.
             names = [name for name in names if name == "pylibjpeg"]
     except NotImplementedError:
+        # So pydicom says that it has no decoder for a transfer syntax.
         raise Refused(Reason.CANNOT_DECODE) from None
     return sorted(names, key=lambda name: name != _FASTEST.get(syntax))
 
@@ -289,6 +290,7 @@ def _from_palette(values: np.ndarray, dataset: Dataset) -> np.ndarray:
     try:
         palette = apply_color_lut(domain[np.newaxis], dataset)[..., :3]
     except Exception:
+        # Lookup tables that are short, missing or of another kind; the message may quote them.
         raise Refused(Reason.BROKEN_HEADER) from None
     few = thinned(values).astype(np.int64) - int(domain[0])
     if is_true_colour(palette[0][few], is_ybr=False):
