@@ -120,9 +120,16 @@ def init_model(model: PretrainModel, folder: Path) -> list[str]:
 
     Returns:
         Names of weights that start anew, since the other model lacks them.
+
+    Raises:
+        InputError: the weights are of an earlier version, in which words came in otherwise.
     """
     sharded = (folder / SHARDS / INDEX).is_file()
     given = ShardReader(folder).weights() if sharded else {n: t.float() for n, t in load_file(folder / WEIGHTS).items()}
+    if "text.position" not in given:
+        raise InputError(
+            f"train.init_from: the weights in {folder} are of an earlier version, which scaled words otherwise: train anew"
+        )
     given["image.position"] = resize_positions(given["image.position"], model.image.grid)
     fresh = []
     with torch.no_grad():

@@ -1,0 +1,25 @@
+"""A model that begins with the weights of another."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cxrpt.checkpoint.export import WEIGHTS
+from cxrpt.checkpoint.resume import init_model
+from cxrpt.errors import InputError
+from cxrpt.model.pretrain import PretrainModel, Shape
+
+SHAPE = (32, 1, 4, 2.0, 4, 24, 60, 24, (1, 2), False)
+
+
+def test_what_the_other_lacks_starts_anew_but_not_the_positions_of_words(tmp_path):
+    other, model = PretrainModel(Shape(*SHAPE, False)), PretrainModel(Shape(*SHAPE, True))
+    weights = {name: tensor.contiguous().clone() for name, tensor in other.state_dict().items()}
+    save_file(weights, tmp_path / WEIGHTS)
+    fresh = init_model(model, tmp_path)
+    assert {name.split(".")[0] for name in fresh} == {"image_projection", "text_projection", "sharpness"}
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in weights.items())
+    weights["text.position.weight"] = weights.pop("text.position")
+    save_file(weights, tmp_path / WEIGHTS)
+    with pytest.raises(InputError, match="of an earlier version"):
+        init_model(model, tmp_path)
