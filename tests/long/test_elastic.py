@@ -12,15 +12,18 @@ pytestmark = pytest.mark.long
 LIKE = ("optim.schedule=constant", "optim.warmup_steps=0", "train.log_every=1")
 CHAIN = ((6, 1, 1), (12, 2, 3), (18, 4, 2), (24, 1, 1))
 """Last step, ranks, ZeRO stage of each leg."""
+MANY = "train.global_batch=64"
+"""A source's loss at one scale is then a mean of many blocks, also where a source is small: the rounding of weights to bf16
+does not average out over a handful."""
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("fp32", 1e-6), ("bf16", 1e-3)])
 def test_ranks_and_stages_may_change_at_every_resume(runs, precision, bound):
     whole, chain = f"whole-{precision}", f"chain-{precision}"
-    runs.finish(whole, *LIKE, f"engine.precision={precision}", ranks=2)
+    runs.finish(whole, *LIKE, MANY, f"engine.precision={precision}", ranks=2)
     for steps, ranks, stage in CHAIN:
         words = (f"engine.precision={precision}", f"engine.zero_stage={stage}", f"train.steps={steps}")
-        runs.finish(chain, *LIKE, *words, ranks=ranks)
+        runs.finish(chain, *LIKE, MANY, *words, ranks=ranks)
     assert worst_difference(runs.losses(whole), runs.losses(chain), "loss/") < bound
     seen = [
         json.loads((runs.folder(name) / "checkpoints/step-00000024/run.json").read_text())["samples_by_source"]
