@@ -5,8 +5,7 @@ hospital ─► shards, tokenizer ─► each setting and seed: pretrain ─► 
 A setting is a file of the experiment's folder: which institutions are drawn from, and what of them. All of a seed begin with
 the same weights, have the same recipe, go through the same number of tokens (so the steps differ), and are scored on the same
 test patients of all labelled institutions. `scratch` is a run of one step at a rate of 0: its probes see fresh weights, and
-its fine-tuning is training on the labels alone. A setting that begins with the weights of another (`train.init_from`) goes on
-with those of the same seed, for as many steps as it says.
+its fine-tuning is training on the labels alone.
 
 What is done is not done again: stopped, the same command goes on, and more seeds may be added. Runs lie in OUT/runs as all
 runs do, their logs in OUT/logs.
@@ -24,11 +23,11 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixed_data_table import REFERENCE, SCRATCH, report
+from mixed_data_table import SCRATCH, report
 
 from cxrpt.config import load_config
 
@@ -36,8 +35,8 @@ ROOT = Path(__file__).parents[1]
 SHARED = "common"
 """The file of an experiment that the others differ from."""
 
-STUDIES, SHARES, SPLIT, SIZE, SEED = 7200, "0.34,0.41,0.25", "0.6,0.1,0.3", 256, 6
-"""Of the made-up hospital: some pairs, more pictures, and reports of a third institution; many test patients."""
+STUDIES, SHARES, SPLIT, SIZE, SEED = 6000, "0.2,0.5,0.3", "0.6,0.1,0.3", 256, 8
+"""Of the made-up hospital: few pairs, more pictures, and reports of a third institution; many test patients."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,6 @@ class Job:
     seed: int
     config: Path
     words: tuple[str, ...]
-    begins_with: str = ""
-    """Name of the job whose weights it takes."""
 
     @property
     def name(self) -> str:
@@ -70,7 +67,7 @@ def cxrpt(*words: str, log: Path | None = None, threads: int = 0) -> str:
     return done.stdout
 
 
-def make_hospital(out: Path) -> None:
+def make_hospital(out: Path, studies: int, shares: str) -> None:
     """Shards of three institutions and a tokenizer, the same everywhere.
 
     Nobody is behind the pseudonyms, so that their key may be known.
@@ -79,7 +76,8 @@ def make_hospital(out: Path) -> None:
     key.write_text("6" * 64 + "\n")
     key.chmod(0o600)
     if not export.exists():
-        cxrpt("synth", str(export), "--studies", str(STUDIES), "--shares", SHARES, "--size", str(SIZE), "--seed", str(SEED))
+        made = ("--studies", str(studies), "--shares", shares, "--size", str(SIZE), "--seed", str(SEED))
+        cxrpt("synth", str(export), *made)
     for name in ("north", "south", "west"):
         to = ("--out", str(shards), "--institution", name, "--split", SPLIT, "--key", str(key))
         cxrpt("prep", "hospital", str(export / name), *to)
@@ -96,8 +94,9 @@ def tokens_a_step(config: Path, words: tuple[str, ...]) -> float:
 def files_of(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Path]:
     """The file of each setting; ends with code 2 where one is asked for that is not there."""
     files = {path.stem: path for path in sorted(arguments.experiment.glob("*.yaml")) if path.stem != SHARED}
-    if REFERENCE not in files:
-        parser.error(f"--experiment {arguments.experiment}: no {REFERENCE}.yaml is there, whose tokens all settings are given")
+    if arguments.reference not in files:
+        there = f"no {arguments.reference}.yaml is there, whose tokens all settings are given"
+        parser.error(f"--experiment {arguments.experiment}: {there}; another can be named with --reference")
     if unknown := set(arguments.settings or ()) - {*files, SCRATCH}:
         parser.error(f"--settings {' '.join(sorted(unknown))}: there are {', '.join((*files, SCRATCH))}")
     return files
@@ -107,30 +106,25 @@ def jobs_of(arguments: argparse.Namespace, files: dict[str, Path]) -> list[Job]:
     """All runs, seed by seed; the steps of each setting are so many that its tokens are those of the reference."""
     settings = arguments.settings or [SCRATCH, *files]
     where = ("runs=runs", *arguments.words)
-    budget = tokens_a_step(files[REFERENCE], where) * load_config(files[REFERENCE], list(arguments.words)).train.steps
+    reference = files[arguments.reference]
+    budget = tokens_a_step(reference, where) * load_config(reference, list(arguments.words)).train.steps
     jobs = []
     for setting in settings:
-        path, more = files[REFERENCE if setting == SCRATCH else setting], ()
-        train = load_config(path).train
-        before = Path(train.init_from).name
+        path, more = reference if setting == SCRATCH else files[setting], ()
         if setting == SCRATCH:
             length = 1
             more = ("optim.lr=1e-12", "optim.min_lr=0", "eval.classifiers=[linear,fine_tune]", "eval.tasks=[classify]")
         else:
-            length = train.steps if before else round(budget / tokens_a_step(path, where))
+            length = round(budget / tokens_a_step(path, where))
         print(f"{setting}: {length} steps", flush=True)
         for seed in arguments.seeds:
-            begin = (f"train.init_from=runs/{before}-{seed}",) if before else ()
-            words = (*where, f"train.steps={length}", *more, *begin, f"name={setting}-{seed}", f"seed={seed}")
-            jobs.append(Job(setting, seed, path, words, f"{before}-{seed}" if before else ""))
-    # Those that others wait for come first.
-    return sorted(jobs, key=lambda job: (job.seed, bool(job.begins_with), job.setting != REFERENCE))
+            words = (*where, f"train.steps={length}", *more, f"name={setting}-{seed}", f"seed={seed}")
+            jobs.append(Job(setting, seed, path, words))
+    return sorted(jobs, key=lambda job: job.seed)
 
 
-def run(job: Job, jobs: dict[str, Future[None]], ranks: int, threads: int) -> None:
+def run(job: Job, ranks: int, threads: int) -> None:
     """Train and evaluate, each unless it is done."""
-    if job.begins_with in jobs:
-        jobs[job.begins_with].result()
     began, log = time.monotonic(), Path("logs") / f"{job.name}.log"
     cxrpt("pretrain", str(job.config), *job.words, "--ranks", str(ranks), log=log, threads=threads)
     trained = time.monotonic()
@@ -142,10 +136,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("mixed_data"))
     parser.add_argument("--experiment", type=lambda given: Path(given).resolve(), default=ROOT / "configs/experiments/small")
+    parser.add_argument("--reference", default="mixed", help="the setting whose tokens all others are given")
     parser.add_argument("--settings", nargs="+")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--ranks", type=int, default=1, help="ranks of a run")
+    parser.add_argument("--studies", type=int, default=STUDIES, help="of the made-up hospital")
+    parser.add_argument("--shares", default=SHARES, help="of its studies: pairs, pictures, reports")
     parser.add_argument("--no-hospital", action="store_true", help="shards and tokenizer are there")
     parser.add_argument("words", nargs="*", help="key=value for all runs")
     arguments = parser.parse_args()
@@ -154,17 +151,14 @@ def main() -> None:
     os.chdir(arguments.out)
     began = time.monotonic()
     if not arguments.no_hospital:
-        make_hospital(Path())
+        make_hospital(Path(), arguments.studies, arguments.shares)
     jobs = jobs_of(arguments, files)
     threads = max(1, (os.cpu_count() or 1) // (arguments.jobs * arguments.ranks))
-    futures: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        for job in jobs:
-            futures[job.name] = pool.submit(run, job, futures, arguments.ranks, threads)
-        for future in futures.values():
-            future.result()
+        for done in [pool.submit(run, job, arguments.ranks, threads) for job in jobs]:
+            done.result()
     print(f"all of it took {(time.monotonic() - began) / 60:.0f} min")
-    report(Path("runs"), {job.name: (job.setting, job.seed) for job in jobs}, Path())
+    report(Path("runs"), {job.name: (job.setting, job.seed) for job in jobs}, arguments.reference, Path())
 
 
 if __name__ == "__main__":

@@ -24,11 +24,20 @@ from cxrpt.eval.search import recall_by_chance
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-SCRATCH, REFERENCE = "scratch", "mixed"
-"""The setting without pre-training, and the one whose tokens all others are given."""
+SCRATCH = "scratch"
+"""The setting without pre-training."""
 
 FROM_LABELS = "scratch, all weights trained on the labels"
-GAINS = ((REFERENCE, "pairs"), (REFERENCE, "images"), (REFERENCE, "unpaired"), ("pairs", SCRATCH), ("pairs", FROM_LABELS))
+GAINS = (
+    ("mixed", "pairs"),
+    ("mixed", "images"),
+    ("mixed", "unpaired"),
+    ("mixed", SCRATCH),
+    ("pairs", SCRATCH),
+    ("pairs", FROM_LABELS),
+    ("contrast", "masked"),
+    ("contrast", SCRATCH),
+)
 BASELINES = ("telea", "biharmonic")
 DIRECTIONS = ("image_to_text", "text_to_image")
 
@@ -45,12 +54,13 @@ class Row:
     """Cell as "4x4/75" -> baseline -> mean and interval."""
 
 
-def report(runs: Path, names: dict[str, tuple[str, int]], out: Path) -> None:
+def report(runs: Path, names: dict[str, tuple[str, int]], reference: str, out: Path) -> None:
     """Print the table and the claims, draw the figure, and print all of it as one line of JSON last.
 
     Args:
         runs: folder of the runs.
         names: run -> its setting and seed.
+        reference: the setting whose regeneration is told cell by cell.
         out: folder for `mixed_data.png`.
     """
     rows: dict[str, Row] = {}
@@ -65,8 +75,8 @@ def report(runs: Path, names: dict[str, tuple[str, int]], out: Path) -> None:
         retrieve(row)
         regenerate(row)
     seeds = sorted({seed for _, seed in names.values()})
-    print_markdown(rows, seeds)
-    draw(rows, out / "mixed_data.png")
+    print_markdown(rows, seeds, reference)
+    draw(rows, reference, out / "mixed_data.png")
     print(json.dumps({"seeds": seeds} | {name: as_json(row) for name, row in rows.items()}))
 
 
@@ -127,7 +137,7 @@ def regenerate(row: Row) -> None:
             row.gain_db.setdefault(f"{kind}/{percent:g}", {})[baseline] = found
 
 
-def print_markdown(rows: dict[str, Row], seeds: list[int]) -> None:
+def print_markdown(rows: dict[str, Row], seeds: list[int], reference: str) -> None:
     """The table for benchmarks/README.md, and the differences."""
     shares = list(next(iter(rows.values())).auroc)
     cells = ("4x4/75", "mixed/75")
@@ -140,8 +150,8 @@ def print_markdown(rows: dict[str, Row], seeds: list[int]) -> None:
         values += [_recall_told(row.recall.get(direction)) for direction in DIRECTIONS]
         values += [_told(row.gain_db.get(cell, {}).get("telea")) for cell in cells]
         print(f"| {name} | {' | '.join(values)} |")
-    print("\n| regeneration, " + REFERENCE + " | over Telea, dB | over biharmonic, dB |\n|---|---|---|")
-    for cell, found in rows[REFERENCE].gain_db.items() if REFERENCE in rows else ():
+    print(f"\n| regeneration, {reference} | over Telea, dB | over biharmonic, dB |\n|---|---|---|")
+    for cell, found in rows[reference].gain_db.items() if reference in rows else ():
         print(f"| {cell} % | {_told(found.get('telea'))} | {_told(found.get('biharmonic'))} |")
     print()
     for name, other in GAINS:
@@ -171,7 +181,7 @@ def as_json(row: Row) -> dict[str, Any]:
     return {"auroc": row.auroc, "recall": row.recall, "gain_db": row.gain_db}
 
 
-def draw(rows: dict[str, Row], path: Path) -> None:
+def draw(rows: dict[str, Row], reference: str, path: Path) -> None:
     """Three panels: findings by share of labels, retrieval, regeneration of the reference."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
     shares = list(next(iter(rows.values())).auroc)
@@ -196,17 +206,17 @@ def draw(rows: dict[str, Row], path: Path) -> None:
     middle.set(title="Retrieval: R@5 over chance", xlabel="times chance")
     middle.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
 
-    if REFERENCE in rows:
-        cells = list(rows[REFERENCE].gain_db)
+    if reference in rows and rows[reference].gain_db:
+        cells = list(rows[reference].gain_db)
         for shift, baseline in ((-0.2, BASELINES[0]), (0.2, BASELINES[1])):
-            found = [rows[REFERENCE].gain_db[cell][baseline] for cell in cells]
+            found = [rows[reference].gain_db[cell][baseline] for cell in cells]
             mean, ends = np.array([one["mean"] for one in found]), np.array([[one["low"], one["high"]] for one in found])
             right.barh(
                 np.arange(len(cells)) + shift, mean, 0.38, xerr=np.abs(ends.T - mean), capsize=2, label=f"over {baseline}"
             )
         right.axvline(0, color="black", linewidth=0.8)
         right.set_yticks(range(len(cells)), [f"{cell} %" for cell in cells])
-        right.set(title=f"Regeneration of hidden pixels ({REFERENCE})", xlabel="PSNR ahead, dB")
+        right.set(title=f"Regeneration of hidden pixels ({reference})", xlabel="PSNR ahead, dB")
         right.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
     figure.savefig(path, dpi=120)
     plt.close(figure)
