@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo real test long checks format clean
+.PHONY: setup demo real test long slurm checks format clean
 
 setup: $(READY)
 
@@ -24,6 +24,9 @@ test: $(READY)
 
 long: $(READY)
 	CXRPT_LONG_TESTS=1 $(BIN)/python -m pytest -q -m long tests
+
+slurm: $(READY)
+	CXRPT_SLURM_TESTS=1 $(BIN)/python -m pytest -q -m slurm tests/slurm
 
 checks: $(READY)
 	$(BIN)/ruff format --check .

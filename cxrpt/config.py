@@ -4,15 +4,12 @@ Every part of the program is handed its own part of this tree, never the root. A
 that names the closest one that does.
 """
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf
 
-from cxrpt.config_keys import check_keys, key_paths
+from cxrpt.config_layers import read_layers
 from cxrpt.config_rules import check_config
 from cxrpt.errors import InputError
 
@@ -201,6 +198,13 @@ class EvalConfig:
     """The downstream tasks, and the probes of whether image and text are joined."""
 
     tasks: list[str] = field(default_factory=lambda: ["classify", "retrieve", "regenerate", "grounding"])
+    every: int = 1
+    """Workers beside the training evaluate every checkpoint; above 1, the multiples of so many times `train.checkpoint_every`,
+    and the last step."""
+    idle_min: float = 60.0
+    """A worker that has nothing to do ends after so long without a sign of life of the trainer."""
+    order: str = "newest"
+    """newest: a worker that has fallen behind takes the newest checkpoint first. oldest: as they came."""
     split: str = "test"
     """Split that is scored; probes are fitted on `train`."""
     sources: list[str] = field(default_factory=list)
@@ -269,10 +273,6 @@ class RunConfig:
         }
 
 
-BASE = "base"
-"""Key of a yaml file that names another, beside it, from which it differs."""
-
-
 def load_config(path: Path | None, overrides: list[str] | None = None) -> RunConfig:
     """Read a run's configuration.
 
@@ -283,33 +283,7 @@ def load_config(path: Path | None, overrides: list[str] | None = None) -> RunCon
     Raises:
         InputError: no such file, not yaml, an unknown key, a value of the wrong type or out of its range.
     """
-    known = key_paths(RunConfig)
-    tree: DictConfig = OmegaConf.structured(RunConfig)
-    layers: list[tuple[str, Any]] = []
-    try:
-        if path is not None:
-            layers += _layers_of(path)
-        for word in overrides or []:
-            if not re.match(r"[A-Za-z_][\w.-]*=", word):
-                raise InputError(f"{word!r} is not of the form key=value")
-            layers.append(("command line", OmegaConf.from_dotlist([word])))
-        for where, layer in layers:
-            given = OmegaConf.to_container(layer)
-            if not isinstance(given, dict):
-                raise InputError(f"{where}: the configuration must be a mapping of keys")
-            check_keys(given, where, known)
-            tree = OmegaConf.merge(tree, layer)
-        config = OmegaConf.to_object(tree)
-    except InputError:
-        raise
-    except (OmegaConfBaseException, ValueError) as error:
-        key = getattr(error, "full_key", None)
-        raise InputError(f"{'key ' + repr(key) + ': ' if key else ''}{str(error).splitlines()[0]}") from None
-    except Exception as error:  # yaml has a family of errors of its own, and this module may not import it
-        if type(error).__module__.startswith("yaml"):
-            raise InputError(f"{path}: not a yaml file: {' '.join(str(error).split())}") from None
-        raise
-    assert isinstance(config, RunConfig)
+    config = read_layers(RunConfig, path, overrides)
     if not config.name and path is not None:
         config.name = path.stem
     check_config(config)
@@ -325,22 +299,6 @@ def config_of(run_dir: Path) -> RunConfig:
     if not (run_dir / "config.yaml").is_file():
         raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
     return load_config(run_dir / "config.yaml")
-
-
-def _layers_of(path: Path, outer: tuple[Path, ...] = ()) -> list[tuple[str, Any]]:
-    """What a yaml file holds, after what the file holds that its `base` names."""
-    if not path.is_file():
-        state = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(f"{path} {state}: name a yaml file")
-    if path.resolve() in outer:
-        raise InputError(f"base={path.name!r}: {path} is its own base, by way of others: take the line out of one of them")
-    try:
-        layer = OmegaConf.load(path)
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text: save it as UTF-8") from None
-    base = layer.pop(BASE, None) if isinstance(layer, DictConfig) else None
-    below = [] if base is None else _layers_of(path.parent / str(base), (*outer, path.resolve()))
-    return [*below, (str(path), layer)]
 
 
 def to_yaml(config: RunConfig) -> str:

@@ -94,6 +94,9 @@ def check_config(config: RunConfig) -> None:
         objective.itc_weight == 0 or objective.split_pairs > 0,
         "objective.itc_weight", objective.itc_weight, "the contrast needs split pairs: set objective.split_pairs above 0",
     )  # fmt: skip
+    _require(config.eval.every > 0, "eval.every", config.eval.every, "must be 1 (all) or more")
+    _require(config.eval.idle_min > 0, "eval.idle_min", config.eval.idle_min, "must be above 0")
+    _require(config.eval.order in ("newest", "oldest"), "eval.order", config.eval.order, "must be newest or oldest")
     _require(engine.zero_stage in (0, 1, 2, 3), "engine.zero_stage", engine.zero_stage, "must be 0, 1, 2 or 3")
     _require(engine.precision in ("bf16", "fp16", "fp32"), "engine.precision", engine.precision, "must be bf16, fp16 or fp32")
     _require(

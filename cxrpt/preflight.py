@@ -137,8 +137,15 @@ def _frozen(config: RunConfig, tokenizer: Tokenizer, shape: Shape) -> dict[str, 
     }
 
 
-def check_launch(config: RunConfig, ranks: int, accept_data_change: bool, last_good: bool = False) -> Prepared:
-    """What the launcher asks before it starts local ranks, so that the answer comes once.
+def check_launch(config: RunConfig, ranks: int, accept_data_change: bool, last_good: bool = False, nodes: int = 0) -> Prepared:
+    """What a launcher asks before it starts ranks, so that the answer comes once.
+
+    Args:
+        config: of the run.
+        ranks: of the run.
+        accept_data_change: as of `prepare`.
+        last_good: damaged checkpoints are passed over.
+        nodes: other machines that the ranks are for, each to be asked by `check_node` then; 0 is this machine.
 
     Raises:
         InputError: as `prepare`, `check_shards` and `check_resumable`; too few devices; too little memory or too few open
@@ -147,21 +154,36 @@ def check_launch(config: RunConfig, ranks: int, accept_data_change: bool, last_g
     if ranks < 1:
         raise InputError(f"--ranks {ranks}: must be at least 1")
     saved = last_state(config.run_dir, last_good)
-    prepared = prepare(config, 0, ranks, ranks, saved, accept_data_change)
-    if config.engine.compile and not shutil.which(os.environ.get("CXX", "g++")):
-        raise InputError(
-            "engine.compile=True: there is no C++ compiler here (g++, or what CXX names): install one or set it false"
-        )
-    check_shards(prepared.sources, config.data.lanes)
-    choose_device(config.engine.device, ranks - 1)
+    prepared = prepare(config, 0, ranks, ranks // (nodes or 1), saved, accept_data_change)
+    check_shards(prepared.sources, config.data.lanes, nodes or 1)
     if saved is not None and saved.step > config.train.steps:
         raise InputError(
             f"train.steps={config.train.steps}: the run is at step {saved.step} already: name more steps or another run"
         )
     if saved is None and config.train.init_from:
         check_init(config.train.init_from, prepared.shape, prepared.tokenizer)
-    check_machine(prepared.micro_batches(saved.slot if saved else 0), config.data, ranks)
+    if not nodes:
+        _check_here(config, prepared, saved, ranks)
     if config.track.uri and config.track.uri != "none":
         # Once a run is under way, a server that is gone costs nothing but delay.
         check_tracking_uri(config.track.uri, must_answer=config.track.require_at_start and saved is None)
     return prepared
+
+
+def check_node(config: RunConfig, rank: int, ranks: int, node_ranks: int, accept_data_change: bool, last_good: bool) -> None:
+    """What one rank of a node asks before the node's ranks train.
+
+    Raises:
+        InputError: as `prepare`; too few devices; too little memory or too few open files.
+    """
+    saved = last_state(config.run_dir, last_good)
+    _check_here(config, prepare(config, rank, ranks, node_ranks, saved, accept_data_change), saved, node_ranks)
+
+
+def _check_here(config: RunConfig, prepared: Prepared, saved: RunState | None, ranks: int) -> None:
+    if config.engine.compile and not shutil.which(os.environ.get("CXX", "g++")):
+        raise InputError(
+            "engine.compile=True: there is no C++ compiler here (g++, or what CXX names): install one or set it false"
+        )
+    choose_device(config.engine.device, ranks - 1)
+    check_machine(prepared.micro_batches(saved.slot if saved else 0), config.data, ranks)

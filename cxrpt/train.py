@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from cxrpt.agreement import agree
+from cxrpt.attempts import recorded
 from cxrpt.books import Books
 from cxrpt.checkpoint.export import export_model
 from cxrpt.checkpoint.lease import Lease, hold_lease
@@ -59,7 +60,7 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False, l
         RuntimeError: a loader worker was killed.
     """
     raise_open_files()
-    world = join_world(config.engine.device, config.engine.hang_timeout_s)
+    world = join_world(config.engine.device, config.engine.hang_timeout_s, config.run_dir / "meeting")
     spans = Spans(world.device)
     try:
         with watch(config.run_dir, world.rank, world.size, config.engine.hang_timeout_s, spans), ExitStack() as open_parts:
@@ -68,12 +69,17 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False, l
                 remove_uncommitted(config.run_dir)
             checkpoint = choose_checkpoint(config.run_dir, world.rank, world.size, last_good)
             saved = RunState.read(checkpoint) if checkpoint else None
+            step = saved.step if saved else 0
+            record = open_parts.enter_context(recorded(config.run_dir, world.job, world.size, step)) if world.is_first else None
             prepared = prepare(config, world.rank, world.size, world.local_size, saved, accept_data_change)
             if len(set(gather_objects(prepared.plan.fingerprint()))) > 1:
                 raise InputError(
                     "ranks read different manifests: wait until the shards are whole on all nodes, and start again"
                 )
-            return _train(config, prepared, world, stop, saved, checkpoint, lease, open_parts, spans)
+            code = _train(config, prepared, world, stop, saved, checkpoint, lease, open_parts, spans)
+            if record is not None:
+                record.code = code
+            return code
     finally:
         leave_world()
 

@@ -15,10 +15,14 @@ from launch.demo import demo
 from launch.evaluate import evaluate
 from launch.export import export
 from launch.inspect import inspect
+from launch.logs import logs
 from launch.metrics import metrics
 from launch.plan import plan
 from launch.prep import prep_app
 from launch.pretrain import pretrain
+from launch.status import status
+from launch.stop import cancel, stop
+from launch.submit import submit
 from launch.synth import synth
 from launch.tokenizer import tokenizer
 from launch.verify import verify
@@ -40,6 +44,11 @@ app.command()(inspect)
 app.command()(tokenizer)
 app.command()(plan)
 app.command()(pretrain)
+app.command()(submit)
+app.command()(status)
+app.command()(logs)
+app.command()(stop)
+app.command()(cancel)
 app.command()(evaluate)
 app.command()(export)
 app.command()(metrics)

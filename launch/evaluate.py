@@ -19,6 +19,10 @@ def evaluate(
     page: Annotated[
         bool, typer.Option("--page", help="Only write the page of an evaluated step anew: later steps extend its curves.")
     ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Evaluate checkpoints as they come, until the run has ended (eval.every, eval.order)."),
+    ] = False,
 ) -> None:
     """Classify, retrieve, regenerate and probe grounding with one checkpoint; scores stand by baselines, here and on a page.
 
@@ -26,9 +30,17 @@ def evaluate(
     """
     if page and force:
         raise InputError("--page and --force do not go together: --page evaluates nothing")
+    if watch and (page or force or step is not None or split is not None):
+        raise InputError(
+            "--watch goes with no other option: it takes the steps and the split that the run's configuration says"
+        )
     if page:
         typer.echo(f"page: {write_page(run, find_results(run, step, split))}")
         return
+    if watch:
+        from cxrpt.eval.watch import watch_run
+
+        raise typer.Exit(watch_run(run, lambda: False))
     from cxrpt.eval.worker import evaluate_step
 
     results = evaluate_step(run, step, split=split, force=force)

@@ -20,6 +20,7 @@ from data_prep.sources.hospital import HospitalOptions, find_labels, find_report
 from data_prep.sources.mimic_cxr import MimicOptions
 from data_prep.sources.nih14 import Nih14Options
 from data_prep.sources.table_options import TableOptions, read_options
+from launch.prep_cluster import submit_build
 
 prep_app = typer.Typer(help="Build de-identified shards from an export.", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -54,6 +55,10 @@ class BuildOptions:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only count what there is; write nothing.", rich_help_panel=BUILD)
     ] = False
+    cluster: Annotated[
+        Path | None,
+        typer.Option(help="Yaml file of a SLURM cluster: its jobs build the shards, the same bytes.", rich_help_panel=BUILD),
+    ] = None
 
 
 Src = Annotated[Path, typer.Argument(help="The export: a folder, or the data set's file.", show_default=False)]
@@ -74,7 +79,11 @@ def source_command(name: str) -> Callable[[Callable[..., object]], Callable[...,
             shared = BuildOptions(**{word: words.pop(word) for word in common})
             institution = words.pop("institution")
             options = source(**words)
-            _build(_settings(name, words["src"], institution, shared, options), shared.dry_run)
+            settings = _settings(name, words["src"], institution, shared, options)
+            if shared.cluster is not None and not shared.dry_run:
+                submit_build(settings, shared.cluster)
+            else:
+                _build(settings, shared.dry_run)
 
         default = DEFAULT_INSTITUTIONS.get(name, inspect.Parameter.empty)
         institution = inspect.Parameter("institution", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Institution)

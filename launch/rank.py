@@ -1,4 +1,4 @@
-"""One local rank: what the local launcher starts, as `python -m launch.rank RUN_DIR`."""
+"""One rank: what the local launcher starts as `python -m launch.rank RUN_DIR`, and a task of a SLURM job calls."""
 
 import argparse
 import logging
@@ -6,9 +6,11 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from cxrpt.config import load_config
+from cxrpt.attempts import LOST_ANOTHER
+from cxrpt.config import RunConfig, load_config
 from cxrpt.errors import InputError
 from cxrpt.preempt import StopFlag, signals
 
@@ -30,13 +32,37 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.lifeline is not None:
         threading.Thread(target=_end_with_launcher, args=(arguments.lifeline,), daemon=True).start()
-    rank = arguments.rank
-    config = load_config(arguments.run_dir / "config.yaml")
+    return run_rank(arguments.run_dir, arguments.rank, arguments.accept_data_change, arguments.last_good)
+
+
+def run_rank(
+    run_dir: Path,
+    rank: int,
+    accept_data_change: bool = False,
+    last_good: bool = False,
+    before: Callable[[RunConfig], None] | None = None,
+) -> int:
+    """Train as one rank of a run, with its signals, its log, and one line on stderr for what goes wrong.
+
+    Args:
+        run_dir: holds the configuration.
+        rank: its number.
+        accept_data_change: as of `train`.
+        last_good: as of `train`.
+        before: what is to be looked at first; may raise InputError.
+
+    Returns:
+        The run's exit code; 1 or LOST_ANOTHER for a rank that fails.
+    """
+    config = load_config(run_dir / "config.yaml")
+    # A run directory that was moved, or that nodes see elsewhere, is where it was found.
+    config.runs, config.name = str(run_dir.parent), run_dir.name
     stop = StopFlag()
     stop.install(signals(config.train.stop_signals))
     logging.basicConfig(
         filename=config.run_dir / "logs" / f"rank-{rank}.log",
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
     )
     logging.getLogger("cxrpt").setLevel(logging.INFO)
     logging.captureWarnings(True)
@@ -53,7 +79,9 @@ def main() -> int:
     from cxrpt.train import train
 
     try:
-        return train(config, stop, arguments.accept_data_change, arguments.last_good)
+        if before is not None:
+            before(config)
+        return train(config, stop, accept_data_change, last_good)
     except (InputError, SaveError, DivergedError) as error:
         logging.error("%s", error)
         if rank:
@@ -62,12 +90,13 @@ def main() -> int:
         return 2 if isinstance(error, InputError) else 1
     except BaseException as error:
         logging.exception("rank %s ends", rank)
-        said = f"{type(error).__name__}: {error}"
+        said, code = f"{type(error).__name__}: {error}", 1
         if lost_another_rank(error):
             time.sleep(_LAST_WORD_S)
+            code = LOST_ANOTHER
             said = "ends, as another rank has ended or is out of reach: the same command resumes from the last checkpoint"
         sys.stderr.write(f"cxrpt: rank {rank}: {said} (log: {config.run_dir}/logs/rank-{rank}.log)\n")
-        return 1
+        return code
 
 
 def _end_with_launcher(lifeline: int) -> None:

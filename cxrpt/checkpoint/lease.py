@@ -152,3 +152,26 @@ def _write(path: Path, holder: _Holder) -> None:
     draft = path.with_name(path.name + ".tmp")
     draft.write_text(json.dumps(asdict(holder)))
     draft.replace(path)
+
+
+def is_held(run_dir: Path) -> bool:
+    """Whether a trainer of this machine is at work on a run; of another machine its lock tells, where locks are shared."""
+    try:
+        handle = os.open(run_dir / "lease", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
+def holder_here(run_dir: Path) -> int | None:
+    """The process of this machine that trains a run."""
+    holder = _read(run_dir / "lease.json")
+    return holder.pid if holder.host == socket.gethostname() and is_held(run_dir) else None

@@ -1,13 +1,15 @@
 """Which rank this process is and how it meets the others: the only reader of RANK, WORLD_SIZE and SLURM_*.
 
-Local ranks meet through a file, so that no port can be taken by another; ranks on several nodes through a TCP port of
-the first one.
+Local ranks meet through a file, so that no port can be taken by another; ranks of a SLURM job through a TCP port of the first
+one, which it picks itself and writes into the run directory.
 """
 
 import os
 import socket
+import time
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
@@ -35,6 +37,8 @@ class World:
     local_size: int
     """Ranks of this node."""
     device: torch.device
+    job: str = ""
+    """Number of the SLURM job; empty outside."""
 
     @property
     def is_first(self) -> bool:
@@ -71,7 +75,36 @@ def local_environment(rank: int, size: int, rendezvous: str, threads: int) -> di
     return {name: str(value) for name, value in environment.items()}
 
 
-def join_world(device: str, hang_timeout_s: float) -> World:
+@dataclass(frozen=True)
+class SlurmTask:
+    """What SLURM says of this process, a task of a job step."""
+
+    job: str
+    restart: int
+    """How often the job was queued again."""
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    node: str
+
+
+def slurm_task() -> SlurmTask | None:
+    """This process's place in its SLURM job; None outside of one, and for what a local launcher started in a job."""
+    if "SLURM_PROCID" not in os.environ or "RANK" in os.environ:
+        return None
+    rank, size, local_rank, nodes, restart = (
+        int(os.environ.get(name, default))
+        for name, default in (
+            ("SLURM_PROCID", "0"), ("SLURM_NTASKS", "1"), ("SLURM_LOCALID", "0"), ("SLURM_NNODES", "1"),
+            ("SLURM_RESTART_COUNT", "0"),
+        )
+    )  # fmt: skip
+    node = os.environ.get("SLURMD_NODENAME") or socket.gethostname()
+    return SlurmTask(os.environ["SLURM_JOB_ID"], restart, rank, size, local_rank, size // nodes, node)
+
+
+def join_world(device: str, hang_timeout_s: float, meeting: Path | None = None) -> World:
     """Read this process's place and meet the other ranks; a process started by hand is a world of one.
 
     Tensors on the CPU go between ranks by gloo on every machine, those on a GPU by nccl: what the host has to say to other
@@ -80,12 +113,16 @@ def join_world(device: str, hang_timeout_s: float) -> World:
     Args:
         device: auto, cpu or cuda.
         hang_timeout_s: bound of the watchdog, 0 without one.
+        meeting: folder, seen by all nodes, in which the ranks of a SLURM job find each other.
     """
-    slurm = "SLURM_PROCID" in os.environ and "RANK" not in os.environ
-    names = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID") if slurm else ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    rank, size, local_rank = (int(os.environ.get(name, default)) for name, default in zip(names, ("0", "1", "0"), strict=True))
-    local_size = size // int(os.environ["SLURM_NNODES"]) if slurm else int(os.environ.get("LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    world = World(rank, size, local_rank, local_size, choose_device(device, local_rank))
+    task = slurm_task()
+    if task is not None:
+        rank, size, local_rank, local_size = task.rank, task.size, task.local_rank, task.local_size
+    else:
+        values = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+        rank, size, local_rank = (int(os.environ.get(name, default)) for name, default in values)
+        local_size = int(os.environ.get("LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    world = World(rank, size, local_rank, local_size, choose_device(device, local_rank), task.job if task else "")
     if world.device.type == "cuda":
         torch.cuda.set_device(world.device)
     # DeepSpeed asks the environment for these even when the process group is already there.
@@ -93,6 +130,8 @@ def join_world(device: str, hang_timeout_s: float) -> World:
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", "29500")
     method = os.environ.get(RENDEZVOUS) or (f"tcp://127.0.0.1:{_free_port()}" if size == 1 else "env://")
+    if task is not None and size > 1 and meeting is not None and RENDEZVOUS not in os.environ:
+        method = _meet(task, meeting)
     backend = "cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo"
     try:
         store, _, _ = next(rendezvous(method, rank, size, timeout=timedelta(seconds=_MEETING_S)))
@@ -100,6 +139,29 @@ def join_world(device: str, hang_timeout_s: float) -> World:
         raise RuntimeError(f"not all of {size} ranks came within {_MEETING_S:.0f} s: have all nodes started? ({error})") from None
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_collective_timeout(hang_timeout_s))
     return world
+
+
+def _meet(task: SlurmTask, folder: Path) -> str:
+    """Where the ranks of a job meet: rank 0 picks a free port of its node and writes it down, the others read it.
+
+    A port that were made of the job's number could be another job's.
+    """
+    place = folder / f"{task.job}-{task.restart}"
+    if task.rank == 0:
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink(missing_ok=True)
+        draft = place.with_suffix(".tmp")
+        draft.write_text(f"tcp://{task.node}:{_free_port('')}")
+        draft.replace(place)
+    until = time.monotonic() + _MEETING_S
+    while True:
+        try:
+            return place.read_text()
+        except FileNotFoundError:
+            if time.monotonic() > until:
+                raise RuntimeError(f"rank 0 did not come within {_MEETING_S:.0f} s: has its node started?") from None
+        time.sleep(0.2)
 
 
 def fit_timeouts(hang_timeout_s: float) -> None:
@@ -118,7 +180,7 @@ def leave_world() -> None:
         dist.destroy_process_group()
 
 
-def _free_port() -> int:
+def _free_port(address: str = "127.0.0.1") -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         return int(probe.getsockname()[1])

@@ -14,7 +14,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from cxrpt.checkpoint.export import Exported, load_exported
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
 from cxrpt.config import RunConfig, config_of
 from cxrpt.errors import InputError
-from cxrpt.eval.claim import claimed
+from cxrpt.eval.claim import Interrupted, claimed
 from cxrpt.eval.classify import classify
 from cxrpt.eval.grounding import grounding
 from cxrpt.eval.item_tables import drafted, tables_folder
@@ -41,7 +41,14 @@ from cxrpt.eval.subject import model_facts, training_facts
 log = logging.getLogger(__name__)
 
 
-def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, force: bool = False) -> Path:
+def evaluate_step(
+    run_dir: Path,
+    step: int | None,
+    *,
+    split: str | None = None,
+    force: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Path:
     """Evaluate one step of a run.
 
     Args:
@@ -49,13 +56,16 @@ def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, 
         step: a committed step; None takes the newest.
         split: what is scored, instead of the run's `eval.split`; its results lie beside the run's own.
         force: evaluate again where there are results.
+        stopped: asked between tasks; the evaluation is then given up.
 
     Returns:
         The results file, which is `results.json` for the run's own split and `results-<split>.json` for another. Its page lies
         beside it (`page_path`).
 
     Raises:
-        InputError: no run directory, no such step, no such split, or another process is evaluating the step.
+        ClaimedError: another process is evaluating the step.
+        InputError: no run directory, no such step, no such split.
+        Interrupted: it was given up.
     """
     config = config_of(run_dir)
     step = choose_step(run_dir, step)
@@ -69,7 +79,7 @@ def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, 
         if not page_path(results).exists():
             _show(run_dir, results)
         return results
-    with claimed(folder):
+    with claimed(folder) as claim:
         # Retention withdraws COMMITTED and then looks for claims: one of the two sees the other.
         if not (step_folder(run_dir, step) / COMMITTED).exists():
             raise InputError(f"step {step} was removed just now; committed are {committed_steps(run_dir)}")
@@ -80,7 +90,9 @@ def evaluate_step(run_dir: Path, step: int | None, *, split: str | None = None, 
             exported = load_exported(step_folder(run_dir, step))
             about: dict[str, Any] = {"model": model_facts(exported)}
             about["trained_on"] = training_facts(run_dir, step_folder(run_dir, step), step, config.data.lanes)
-            metrics, details = run_tasks(config, exported, split, folder / f"figures{suffix}", tables)
+            metrics, details = run_tasks(
+                config, exported, split, folder / f"figures{suffix}", tables, lambda: stopped() or not claim.is_ours()
+            )
         fields = {"step": step, "metrics": metrics, "details": details, "seconds": round(time.monotonic() - began, 3)}
         _write_once(results, fields | about)
         _show(run_dir, results)
@@ -96,9 +108,18 @@ def _show(run_dir: Path, results: Path) -> None:
 
 
 def run_tasks(
-    config: RunConfig, exported: Exported, split: str, figures: Path, tables: Path
+    config: RunConfig,
+    exported: Exported,
+    split: str,
+    figures: Path,
+    tables: Path,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Run the tasks of the configuration; one that has nothing to run on gives its reason instead of numbers, and no table."""
+    """Run the tasks of the configuration; one that has nothing to run on gives its reason instead of numbers, and no table.
+
+    Raises:
+        Interrupted: `given_up` said so, before a task or after the last.
+    """
     folders = {name: open_split(config, name) for name in dict.fromkeys(("train", "val", split))}
     require_split(folders[split], config, split)
     exported.model.to(_device(config.engine.device))
@@ -113,6 +134,8 @@ def run_tasks(
         metrics |= {name: value for name, value in found.items() if math.isfinite(value)}
         details[task] = about | {"seconds": round(time.monotonic() - began, 3)}
         log.info("%s: %s", task, about.get("skipped", f"{details[task]['seconds']:.1f} s"))
+        if given_up():
+            raise Interrupted
     return metrics, details
 
 

@@ -131,15 +131,17 @@ def forget_unbegun(work: Path) -> None:
 
 
 @contextmanager
-def locked(work: Path) -> Iterator[None]:
-    """One build at a time in a folder; the lock goes with the process, however it ends.
+def locked(work: Path, shared: bool = False) -> Iterator[None]:
+    """One build at a time in a folder, or any number that do their `shared` parts of it.
+
+    The lock goes with the process, however it ends.
 
     Raises:
         InputError: another build holds it.
     """
     with (work / "lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"another build is at work in {work.parent}: wait for it, or stop it") from None
         yield

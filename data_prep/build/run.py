@@ -80,6 +80,37 @@ def build(settings: BuildSettings, console: Console | None = None) -> BuildSumma
         raise InputError(f"the disk of {settings.out} is full: free some space and run the same command; it goes on") from None
 
 
+def convert_share(settings: BuildSettings, share: int, of: int, console: Console | None = None) -> int:
+    """Do a share of a build's work, on any machine that sees its folders: `build` finds it done, and does the rest.
+
+    The export is looked at first, once for all: let one process do its share (of 0 parts) before others begin theirs.
+
+    Args:
+        settings: of the build.
+        share: which of the parts, from 0.
+        of: number of parts; 0 only looks at the export.
+        console: for progress.
+
+    Returns:
+        Inputs of the share; all of them are converted.
+
+    Raises:
+        InputError: as `build`.
+    """
+    check(settings)
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    pseudonyms = Pseudonyms(settings.institution, read_or_make_key(settings.key_path))
+    source = open_source(settings)
+    identity = identity_of(settings, source.fingerprint, pseudonyms)
+    if completed(settings.folder, identity) is not None:
+        return 0
+    work = claim(settings.folder, identity)
+    with locked(work, shared=True):
+        export = source.collect(_reading(settings, identity))
+        chunks = [chunk for chunk in _chunks(_tasks(export, pseudonyms)) if of and chunk[0] % of == share]
+        return sum(map(len, _convert(settings, chunks, work, console or Console(stderr=True)).values()))
+
+
 def census(settings: BuildSettings, console: Console | None = None) -> BuildSummary:
     """What a build would try: headers, tables and reports are read, no picture is decoded and nothing is written.
 
@@ -107,10 +138,13 @@ def _run(
 ) -> BuildSummary:
     folder, work = settings.folder, settings.folder / WORK
     with console.status("reading the export"):
-        spool = ScanSpool(settings.scan_folder, identity["source"])
-        export = source.collect(Reading(settings.processes, settings.file_seconds, spool))
+        export = source.collect(_reading(settings, identity))
     write_path_map(settings.path_map, export.input_ids(), pseudonyms)
-    done = _convert_all(settings, _tasks(export, pseudonyms), work, console)
+    done = {
+        one.input: one
+        for part in _convert(settings, _chunks(_tasks(export, pseudonyms)), work, console).values()
+        for one in part
+    }
     _keep_time_outs(settings, export, done, pseudonyms)
     composition = compose(export, done, pseudonyms, settings.split)
     counts = count_lines(composition.ledger)
@@ -125,7 +159,7 @@ def _run(
     remove_remains(folder)
     write_file(folder / BUILD, (json.dumps({**identity, **summary}, indent=1, sort_keys=True) + "\n").encode())
     shutil.rmtree(work)
-    spool.remove()
+    ScanSpool(settings.scan_folder, identity["source"]).remove()
     return BuildSummary(folder=folder, **{**summary, "remarks": export.remarks})
 
 
@@ -145,11 +179,21 @@ def _tasks(export: Export, pseudonyms: Pseudonyms) -> list[Task]:
     return tasks
 
 
-def _convert_all(settings: BuildSettings, tasks: list[Task], work: Path, console: Console) -> dict[str, Done]:
-    """What became of every task, by the keyed hash of the input; finished parts are taken as they are."""
+def _reading(settings: BuildSettings, identity: dict[str, Any]) -> Reading:
+    return Reading(settings.processes, settings.file_seconds, ScanSpool(settings.scan_folder, identity["source"]))
+
+
+def _chunks(tasks: list[Task]) -> list[tuple[int, list[Task]]]:
+    """The parts of a build, which depend on nothing but its inputs."""
     # Small builds in small parts, so that the processes end together.
     size = min(MOST_IN_CHUNK, max(LEAST_IN_CHUNK, len(tasks) // 128))
-    chunks = [(number, tasks[start : start + size]) for number, start in enumerate(range(0, len(tasks), size))]
+    return [(number, tasks[start : start + size]) for number, start in enumerate(range(0, len(tasks), size))]
+
+
+def _convert(
+    settings: BuildSettings, chunks: list[tuple[int, list[Task]]], work: Path, console: Console
+) -> dict[int, list[Done]]:
+    """What became of every task of some parts, by the part's number; finished parts are taken as they are."""
     known = read_time_outs(settings.time_outs, settings.file_seconds)
     converter = Converter(work, Encoding(settings.store_size, settings.image_format), settings.file_seconds, known)
     finished: dict[int, list[Done]] = {}
@@ -158,10 +202,10 @@ def _convert_all(settings: BuildSettings, tasks: list[Task], work: Path, console
         if part is not None and [one.input for one in part] == [task.input for task in items] and is_whole(work, number, part):
             finished[number] = part
     earlier = Counter(outcome_of(one.reason) for part in finished.values() for one in part)
-    with BuildProgress(console, "converting", len(tasks), earlier) as progress:
+    with BuildProgress(console, "converting", sum(len(items) for _, items in chunks), earlier) as progress:
         for _, counts in run_chunks(converter, [chunk for chunk in chunks if chunk[0] not in finished], settings.processes):
             progress.advance(counts)
-    return {one.input: one for number, _ in chunks for one in finished.get(number) or read_part(work, number) or ()}
+    return {number: finished.get(number) or read_part(work, number) or [] for number, _ in chunks}
 
 
 def _keep_time_outs(settings: BuildSettings, export: Export, done: dict[str, Done], pseudonyms: Pseudonyms) -> None:

@@ -78,7 +78,7 @@ def test_import_rules(path):
         assert not bad, f"{module} must not import {bad}"
     if within(module, "cxrpt.data", "cxrpt.model"):
         refuse("torch.distributed", "deepspeed", "mlflow")
-    parts_of_config = ("cxrpt.config", "cxrpt.config_keys", "cxrpt.config_rules")
+    parts_of_config = ("cxrpt.config", "cxrpt.config_keys", "cxrpt.config_layers", "cxrpt.config_rules")
     if module in parts_of_config:
         foreign = {n.split(".")[0] for n in names} - set(sys.stdlib_module_names) - {"omegaconf", "cxrpt"}
         assert not foreign and all(within(n, "cxrpt.errors", *parts_of_config) for n in names if within(n, "cxrpt")), (

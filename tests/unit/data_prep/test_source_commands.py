@@ -76,7 +76,7 @@ def test_every_source_has_a_command_with_every_common_option(monkeypatch, tmp_pa
         "store_size": (640, "store_size"), "image_format": ("png", "image_format"), "shard_samples": (7, "shard_samples"),
         "split": ("0.5,0.25,0.25", "split"), "max_failed": (0.01, "max_failed"), "file_seconds": (9.5, "file_seconds"),
     }  # fmt: skip
-    assert {field.name for field in fields(prep.BuildOptions)} == {*common, "dry_run"}
+    assert {field.name for field in fields(prep.BuildOptions)} == {*common, "dry_run", "cluster"}
     words = [word for name, (value, _) in common.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     own = {"hospital": ["--all-chest"], "table": ["--columns", "image=a"]}
     for name in SOURCES:

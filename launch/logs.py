@@ -1,0 +1,62 @@
+"""`cxrpt logs`: what the ranks of a run, or its evaluation workers, wrote."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxrpt.errors import InputError
+from launch.cluster import slurm_folder, submitted_jobs
+
+_POLL_S = 0.5
+
+
+def logs(
+    run: Annotated[Path, typer.Argument(help="Run directory.")],
+    rank: Annotated[int, typer.Option(help="Which rank's.")] = 0,
+    evaluation: Annotated[bool, typer.Option("--evaluate", help="Those of the evaluation workers instead.")] = False,
+    lines: Annotated[int, typer.Option(help="Last lines of each file to begin with.")] = 40,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they are written; Ctrl-C ends it.")] = False,
+) -> None:
+    """Print the end of a run's logs: what its job said on the terminal, and the rank's own log."""
+    files = log_files(run, rank, evaluation)
+    at: dict[Path, int] = {}
+    while True:
+        for file in files:
+            if not file.exists():
+                continue
+            if file not in at:
+                text = file.read_text(errors="replace")
+                told = text.splitlines()[-lines:]
+                at[file] = len(text.encode(errors="replace"))
+                if told:
+                    typer.echo(f"==> {file} <==\n" + "\n".join(told))
+                continue
+            with file.open("rb") as opened:
+                opened.seek(at[file])
+                if new := opened.read():
+                    at[file] += len(new)
+                    typer.echo(new.decode(errors="replace"), nl=False)
+        if not follow:
+            break
+        time.sleep(_POLL_S)
+        files = log_files(run, rank, evaluation)
+    if not at:
+        raise InputError(f"{run} has written no such log yet: `cxrpt status {run}` tells what it is doing")
+
+
+def log_files(run: Path, rank: int, evaluation: bool) -> list[Path]:
+    """The files of one rank of the newest job, or of all evaluation workers.
+
+    Raises:
+        InputError: no run directory.
+    """
+    if not (run / "config.yaml").is_file():
+        raise InputError(f"{run} is no run directory: it holds no config.yaml")
+    kind = "evaluate" if evaluation else "train"
+    jobs = [job.job for job in submitted_jobs(run) if job.kind == kind]
+    shown = [
+        slurm_folder(run) / job / f"{job}_{0 if evaluation else rank}_log.err" for job in (jobs if evaluation else jobs[-1:])
+    ]
+    return shown if evaluation else [*shown, run / "logs" / f"rank-{rank}.log"]

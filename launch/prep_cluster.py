@@ -1,0 +1,99 @@
+"""Shards built by a cluster: the same parts as on one machine, done by the tasks of an array, the same bytes.
+
+look at the export (one job) ──► array: each task converts every n-th part ──► the rest, shards and manifests (one job)
+
+Scripts and output lie beside the shards, in OUT.INSTITUTION.slurm/, for the owner alone.
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cxrpt.errors import InputError
+from data_prep.build.settings import BuildSettings
+from launch import slurm
+from launch.cluster import executor, keep_code, submit_array, submit_job
+from launch.cluster_config import load_cluster
+
+
+@dataclass(frozen=True)
+class ShareJob:
+    """One task of the array; `of` 0 looks at the export only."""
+
+    settings: BuildSettings
+    share: int
+    of: int
+    retries: int
+
+    def __call__(self) -> int:
+        """Convert; a task that fails is queued again, alone, so often."""
+        from data_prep.build.run import convert_share
+        from launch.job import again
+
+        try:
+            return convert_share(self.settings, self.share, self.of)
+        except InputError:
+            raise
+        except Exception:
+            again(self.retries)
+            raise
+
+
+@dataclass(frozen=True)
+class FinishJob:
+    """What is left, the shards and the manifests."""
+
+    settings: BuildSettings
+
+    def __call__(self) -> str:
+        """Build; gives the folder."""
+        from data_prep.build.run import build
+
+        try:
+            return str(build(self.settings).folder)
+        except InputError as error:
+            sys.stderr.write(f"cxrpt: {error}\n")
+            raise
+
+
+def submit_build(settings: BuildSettings, cluster: Path) -> None:
+    """Submit the jobs of a build.
+
+    Raises:
+        InputError: no SLURM; jobs of this build wait or run; settings that cannot be meant.
+    """
+    from data_prep.build.settings import check
+
+    slurm.require_slurm()
+    place = load_cluster(cluster, [])
+    settings = replace(settings, processes=place.prep.cpus_per_task)
+    check(settings)
+    folder = settings.out.with_name(f"{settings.out.name}.{settings.institution}.slurm").resolve()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    note = folder / "jobs"
+    before = note.read_text().split() if note.exists() else []
+    if active := [one.job for one in slurm.states(before).values() if one.is_active]:
+        raise InputError(
+            f"{settings.folder} is being built by jobs {', '.join(active)}: wait for them, or cancel them with scancel"
+        )
+    code = keep_code(folder)
+    name = f"prep-{settings.institution}"
+
+    at_once = {"array_parallelism": place.prep.at_once} if place.prep.at_once else {}
+
+    def made(kind: str, after: str) -> Any:
+        words = {"nodes": 1, "ntasks_per_node": 1, "dependency": after or None}
+        return executor(folder, f"{name}-{kind}", place, place.prep, code, **words, **at_once)
+
+    tasks, retries = place.prep.tasks, place.prep.retries
+    look = submit_job(made("look", ""), ShareJob(settings, 0, 0, retries))
+    shares = [ShareJob(settings, share, tasks, retries) for share in range(tasks)]
+    array = submit_array(made("convert", f"afterok:{look}"), shares)
+    # Also after a task that failed for good: what it left is done here.
+    finish = submit_job(made("finish", f"afterany:{array}"), FinishJob(settings))
+    note.write_text(f"{look} {array} {finish}\n")
+    typer.echo(f"jobs: {look} looks at the export, {array} converts it in {tasks} tasks, {finish} writes {settings.folder}")
+    typer.echo(f"next: squeue --me; what they say is in {folder}")

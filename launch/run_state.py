@@ -1,0 +1,158 @@
+"""What a run is doing, from SLURM and from its directory: neither knows all of it.
+
+SLURM knows which jobs wait and run; submitit calls a job lost whose node has died, though SLURM runs it again, so SLURM itself
+is asked. The run directory knows steps, saves, what an attempt ended with, and runs that were started without SLURM.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxrpt.attempts import Attempt, read_attempts
+from cxrpt.checkpoint.lease import is_held
+from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
+from cxrpt.config import config_of
+from cxrpt.errors import InputError
+from cxrpt.eval.watch import backlog
+from cxrpt.track.journal import read_journal
+from launch import slurm
+from launch.cluster import Submitted, submitted_jobs
+from launch.job import STOP_FILE
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One line of `cxrpt status`."""
+
+    run: str
+    state: str
+    """queued, running, requeued, stopping, stopped, done, dead, unknown, or never started."""
+    why: str
+    jobs: str
+    step: int
+    """Last step that was logged."""
+    steps: int
+    left_s: float | None
+    """Expected seconds to the last step."""
+    loss: dict[str, float]
+    """The newest of each objective, weights left out."""
+    samples_per_s: float | None
+    checkpoint: int
+    """Last committed step, 0 without one."""
+    checkpoint_age_s: float | None
+    to_evaluate: int
+    evaluators: int
+    next: str
+    """What a user would type now."""
+
+
+def status_of(run_dir: Path, known: dict[str, slurm.JobState] | None = None) -> RunStatus:
+    """Look at one run.
+
+    Args:
+        run_dir: its directory.
+        known: states of its jobs; None asks SLURM, if there is one.
+
+    Raises:
+        InputError: no run directory.
+    """
+    config = config_of(run_dir)
+    jobs = submitted_jobs(run_dir)
+    if known is None:
+        known = slurm.states([job.job for job in jobs]) if slurm.has_slurm() else {}
+    entries = [entry for entry in read_journal(run_dir / "journal.jsonl") if entry.kind == "train"]
+    last = entries[-1] if entries else None
+    committed = committed_steps(run_dir)
+    newest = committed[-1] if committed else 0
+    training = [job for job in jobs if job.kind == "train"]
+    state, why = _state(run_dir, training, known, read_attempts(run_dir), newest >= config.train.steps)
+    rate = (last.metrics.get("speed/samples_per_s") if last else None) or None
+    step = max(last.step if last else 0, newest)
+    left = (config.train.steps - step) * config.train.global_batch / rate if rate and state == "running" else None
+    evaluators = [job for job in jobs if job.kind == "evaluate" and job.job in known and known[job.job].is_active]
+    waiting = len(backlog(run_dir, config))
+    return RunStatus(
+        run=str(run_dir),
+        state=state,
+        why=why,
+        jobs=", ".join(job.job for job in training if job.job in known and known[job.job].is_active),
+        step=step,
+        steps=config.train.steps,
+        left_s=left,
+        loss={name: last.metrics[f"loss/{name}"] for name in ("mlm", "mvm", "itc") if f"loss/{name}" in last.metrics}
+        if last
+        else {},
+        samples_per_s=rate,
+        checkpoint=newest,
+        checkpoint_age_s=time.time() - (step_folder(run_dir, newest) / COMMITTED).stat().st_mtime if newest else None,
+        to_evaluate=waiting,
+        evaluators=len(evaluators),
+        next=_next(run_dir, state, waiting, bool(evaluators), bool(jobs)),
+    )
+
+
+def active_jobs(run_dir: Path) -> dict[str, list[slurm.JobState]]:
+    """The jobs of a run that wait or run, by kind.
+
+    Raises:
+        InputError: SLURM does not answer.
+    """
+    jobs = submitted_jobs(run_dir)
+    known = slurm.states([job.job for job in jobs])
+    found: dict[str, list[slurm.JobState]] = {}
+    for job in jobs:
+        if known[job.job].is_active:
+            found.setdefault(job.kind, []).append(known[job.job])
+    return found
+
+
+def _state(
+    run_dir: Path, training: list[Submitted], known: dict[str, slurm.JobState], attempts: list[Attempt], done: bool
+) -> tuple[str, str]:
+    job = known.get(training[-1].job) if training else None
+    asked = (run_dir / STOP_FILE).exists()
+    if job is not None and job.state in slurm.WAITING:
+        before = any(one.job == job.job for one in attempts)
+        return ("requeued" if before else "queued"), job.reason
+    if job is not None and job.is_active:
+        return ("stopping" if asked else "running"), job.nodes
+    if is_held(run_dir):
+        return "running", "without SLURM"
+    if done:
+        return "done", ""
+    last = attempts[-1] if attempts else None
+    ended = job.state if job is not None and job.state not in ("COMPLETED", slurm.GONE) else ""
+    if last is None:
+        return ("dead", ended) if job is not None else ("never started", "")
+    if last.code == 75:
+        return ("stopped", "after a save") if asked or not last.job else ("dead", ended or "was not queued again")
+    if last.code is None:
+        return "dead", ended or "was killed"
+    return "dead", " ".join(filter(None, (ended, last.why)))
+
+
+def _next(run_dir: Path, state: str, waiting: int, evaluators: bool, on_cluster: bool) -> str:
+    again = "cxrpt submit" if on_cluster else "cxrpt pretrain"
+    if state in ("queued", "requeued", "running", "stopping"):
+        return f"cxrpt logs {run_dir} -f"
+    if state == "dead":
+        return f"cxrpt logs {run_dir}, then {again} again"
+    if state in ("stopped", "never started"):
+        return f"{again} again"
+    if waiting and not evaluators:
+        return f"cxrpt evaluate {run_dir} --watch"
+    return f"cxrpt metrics {run_dir}"
+
+
+def find_runs(given: list[Path] | None) -> list[Path]:
+    """The runs that are named, or all in `runs`.
+
+    Raises:
+        InputError: there is none.
+    """
+    if given:
+        return given
+    found = sorted(path.parent for path in Path("runs").glob("*/config.yaml"))
+    if not found:
+        raise InputError("there are no runs in runs/: name run directories")
+    return found

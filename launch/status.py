@@ -1,0 +1,64 @@
+"""`cxrpt status`: what runs are doing."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from launch import slurm
+from launch.cluster import submitted_jobs
+from launch.run_state import RunStatus, find_runs, status_of
+
+
+def status(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run directories; those in runs/ without any.")] = None,
+    form: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each run instead.")] = False,
+) -> None:
+    """Tell for each run what it is doing, how far it is, when it was last saved, and what to type next."""
+    found = find_runs(runs)
+    known: dict[str, slurm.JobState] | None = {}
+    if slurm.has_slurm():
+        known = slurm.states([job.job for run in found for job in submitted_jobs(run)])
+    told = [status_of(run, known) for run in found]
+    if form:
+        for one in told:
+            typer.echo(json.dumps(vars(one)))
+        return
+    table = Table(box=SIMPLE)
+    for name in ("run", "state", "step", "left", "loss", "samples/s", "checkpoint", "to evaluate", "job"):
+        table.add_column(
+            name, no_wrap=name != "state", justify="right" if name in ("step", "left", "loss", "samples/s") else "left"
+        )
+    for one in told:
+        table.add_row(*_cells(one))
+    # Where the output is no terminal, no cell is folded.
+    (Console() if sys.stdout.isatty() else Console(width=240)).print(table)
+    for one in told:
+        typer.echo(f"{one.run}: {one.next}")
+
+
+def _cells(one: RunStatus) -> tuple[str, ...]:
+    saved = "none" if one.checkpoint_age_s is None else f"{one.checkpoint:,}, {_span(one.checkpoint_age_s)} ago"
+    return (
+        one.run,
+        f"{one.state}{f' ({one.why})' if one.why else ''}",
+        f"{one.step:,} / {one.steps:,}",
+        "" if one.left_s is None else _span(one.left_s),
+        ", ".join(f"{name} {value:.3f}" for name, value in one.loss.items()),
+        "" if one.samples_per_s is None else f"{one.samples_per_s:,.0f}",
+        saved,
+        f"{one.to_evaluate}{f' by {one.evaluators}' if one.evaluators else ''}",
+        one.jobs,
+    )
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,51 @@
+"""`cxrpt stop` and `cxrpt cancel`: end a run with a save, or at once."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxrpt.checkpoint.lease import holder_here
+from cxrpt.config import config_of
+from cxrpt.errors import InputError
+from launch import slurm
+from launch.cluster import submitted_jobs
+from launch.job import STOP_FILE
+from launch.run_state import active_jobs
+
+RunDir = Annotated[Path, typer.Argument(help="Run directory.")]
+
+
+def stop(run: RunDir) -> None:
+    """Let a run save and end; evaluation workers go on until its checkpoints are scored. `cxrpt submit` resumes it."""
+    config = config_of(run)
+    found = active_jobs(run).get("train", []) if submitted_jobs(run) else []
+    if found:
+        (run / STOP_FILE).touch()
+        for job in found:
+            if job.state in slurm.WAITING:
+                slurm.cancel([job.job])
+                typer.echo(f"job {job.job} had not started: it is cancelled")
+            else:
+                slurm.send_signal(job.job, config.train.stop_signals[0].removeprefix("SIG"))
+                typer.echo(f"job {job.job} saves and ends: cxrpt status {run}")
+        return
+    pid = holder_here(run)
+    if pid is None:
+        raise InputError(f"nothing is at work on {run}, as far as can be seen from this machine")
+    # The ranks agree at the next step, whichever of them hears of it.
+    os.kill(pid, signal.Signals[f"SIG{config.train.stop_signals[0].removeprefix('SIG')}"])
+    typer.echo(f"{run} saves and ends")
+
+
+def cancel(run: RunDir) -> None:
+    """End all jobs of a run at once, without a save; what was saved stays, and `cxrpt submit` resumes it."""
+    config_of(run)
+    jobs = [job.job for found in active_jobs(run).values() for job in found]
+    if not jobs:
+        raise InputError(f"{run} has no job that waits or runs")
+    (run / STOP_FILE).touch()
+    slurm.cancel(jobs)
+    typer.echo(f"cancelled: {', '.join(jobs)}")

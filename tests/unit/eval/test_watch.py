@@ -1,0 +1,105 @@
+import json
+import threading
+from dataclasses import replace
+
+import pytest
+
+from cxrpt.attempts import recorded
+from cxrpt.config import RunConfig, config_of
+from cxrpt.eval import claim
+from cxrpt.eval.claim import ClaimedError, Interrupted, claimed
+from cxrpt.eval.watch import backlog, run_has_ended, wanted_steps, watch_run
+from cxrpt.eval.worker import evaluate_step
+
+QUICK = ("eval.tasks=[retrieve]", "eval.max_pairs=8", "train.checkpoint_every=10", "train.steps=30")
+
+
+@pytest.fixture
+def run(make_run, tmp_path):
+    return make_run(tmp_path / "r", *QUICK, steps=(10, 20, 30))
+
+
+@pytest.mark.parametrize(
+    ("every", "order", "steps"),
+    [(1, "newest", [30, 25, 20, 10]), (1, "oldest", [10, 20, 25, 30]), (2, "oldest", [20, 30])],
+)
+def test_which_steps_are_wanted(every, order, steps):
+    config = RunConfig()
+    config.train.steps, config.train.checkpoint_every = 30, 10
+    config.eval = replace(config.eval, every=every, order=order)
+    assert wanted_steps(config, [10, 20, 25, 30]) == steps, "25 is a save on the way out"
+
+
+def test_a_worker_ends_with_the_run_and_its_backlog(run):
+    assert backlog(run, config_of(run)) == [30, 20, 10]
+    assert watch_run(run, lambda: False) == 0
+    assert backlog(run, config_of(run)) == []
+    assert all((run / "evals" / f"step-{step:08d}" / "results.json").exists() for step in (10, 20, 30))
+
+
+def test_two_workers_share_the_work(run):
+    codes = []
+    workers = [threading.Thread(target=lambda: codes.append(watch_run(run, lambda: False))) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert codes == [0, 0] and backlog(run, config_of(run)) == []
+
+
+def test_a_worker_that_is_stopped_leaves_no_claim(run):
+    asked = iter([False, False, True])
+    assert watch_run(run, lambda: next(asked, True)) == 75
+    assert not list(run.glob("evals/*/claim")) and len(backlog(run, config_of(run))) == 3
+
+
+def test_when_a_run_has_ended(make_run, tmp_path):
+    run = make_run(tmp_path / "r", *QUICK, steps=(10,))
+    config = config_of(run)
+    assert not run_has_ended(run, config), "nobody has started it yet, or it runs"
+    for code, ended in ((0, False), (75, False), (2, True), (1, True)):
+        with recorded(run, "7", 1, 10) as record:
+            record.code = code
+        assert run_has_ended(run, config) == ended
+    with recorded(run, "7", 1, 10) as record:
+        record.code = 75
+        (run / "stop-requested").touch()
+    assert run_has_ended(run, config)
+
+
+def test_a_claim_of_another_host_lapses_when_its_beat_stops(run, monkeypatch):
+    folder = run / "evals" / "step-00000010"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(claim, "SILENCE_S", 0.2)
+    theirs = {"host": "another", "pid": 1, "started": "1", "token": "t", "beat": 0}
+    until = threading.Event()
+    for beat in range(3):
+        (folder / "claim").write_text(json.dumps(theirs | {"beat": beat}))
+        with pytest.raises(ClaimedError, match="on another"), claimed(folder):
+            pass
+        until.wait(0.3)
+    with claimed(folder) as ours:
+        assert ours.is_ours()
+
+
+def test_a_worker_that_was_taken_for_dead_gives_up(run, monkeypatch):
+    folder = run / "evals" / "step-00000010"
+
+    def taken_over(*arguments, **words):
+        (folder / "claim").write_text(json.dumps({"host": "another", "pid": 1, "started": "1", "token": "t", "beat": 0}))
+        return {}, {}
+
+    monkeypatch.setattr("cxrpt.eval.worker._run_task", taken_over)
+    with pytest.raises(Interrupted):
+        evaluate_step(run, 10)
+    assert json.loads((folder / "claim").read_text())["host"] == "another", "it is not ours to remove"
+    assert not (folder / "results.json").exists()
+
+
+def test_the_beat_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(claim, "BEAT_S", 0.02)
+    with claimed(tmp_path) as ours:
+        first = json.loads((tmp_path / "claim").read_text())["beat"]
+        threading.Event().wait(0.3)
+        assert json.loads((tmp_path / "claim").read_text())["beat"] > first and ours.is_ours()
+    assert not (tmp_path / "claim").exists()

@@ -1,0 +1,106 @@
+"""What `cxrpt status` makes of SLURM's word and of a run directory."""
+
+import json
+
+import pytest
+
+from cxrpt.attempts import recorded
+from cxrpt.checkpoint.lease import hold_lease
+from launch.cli import main
+from launch.cluster import new_job, note_job, slurm_folder, submitted_jobs
+from launch.job import STOP_FILE
+from launch.logs import log_files
+from launch.run_state import status_of
+from launch.slurm import GONE, JobState
+
+
+@pytest.fixture
+def run(make_run, tmp_path):
+    folder = make_run(tmp_path / "r", "train.steps=30", "eval.tasks=[retrieve]", steps=(10, 20))
+    slurm_folder(folder).mkdir()
+    return folder
+
+
+def ended(run, code: int, why: str = "", job: str = "7") -> None:
+    with recorded(run, job, 2, 10) as record:
+        record.code = code
+    if why:
+        lines = (run / "attempts.jsonl").read_text().splitlines()
+        last = json.loads(lines[-1]) | {"why": why}
+        (run / "attempts.jsonl").write_text("\n".join([*lines[:-1], json.dumps(last)]) + "\n")
+
+
+def state(run, *jobs: JobState) -> tuple[str, str]:
+    found = status_of(run, {job.job: job for job in jobs})
+    return found.state, found.why
+
+
+def test_a_run_without_slurm(run):
+    assert state(run)[0] == "never started"
+    with hold_lease(run):
+        assert state(run) == ("running", "without SLURM")
+    ended(run, 75, job="")
+    assert state(run) == ("stopped", "after a save")
+    ended(run, 2, "data.lanes=3: must divide", job="")
+    assert state(run) == ("dead", "data.lanes=3: must divide")
+    told = status_of(run, {})
+    assert (told.checkpoint, told.step, told.steps, told.to_evaluate) == (20, 20, 30, 2)
+    assert told.next == f"cxrpt logs {run}, then cxrpt pretrain again"
+
+
+def test_slurm_is_believed_of_jobs_that_wait_or_run(run):
+    note_job(run, new_job("train", "7", 2, 4))
+    note_job(run, new_job("evaluate", "8"))
+    assert [job.job for job in submitted_jobs(run)] == ["7", "8"]
+    assert state(run, JobState("7", "PENDING", "Priority")) == ("queued", "Priority")
+    assert state(run, JobState("7", "RUNNING", nodes="n[1-2]")) == ("running", "n[1-2]")
+    ended(run, 75)
+    assert state(run, JobState("7", "PENDING", "BeginTime")) == ("requeued", "BeginTime"), "though submitit would call it lost"
+    found = status_of(run, {"7": JobState("7", "RUNNING"), "8": JobState("8", "RUNNING")})
+    assert (found.evaluators, found.jobs) == (1, "7")
+    (run / STOP_FILE).touch()
+    assert state(run, JobState("7", "RUNNING"))[0] == "stopping"
+    assert state(run, JobState("7", "COMPLETED")) == ("stopped", "after a save")
+
+
+def test_why_a_job_is_dead(run):
+    note_job(run, new_job("train", "7", 2, 4))
+    assert state(run, JobState("7", "FAILED")) == ("dead", "FAILED"), "it ended before any rank had begun"
+    ended(run, 75)
+    assert state(run, JobState("7", "FAILED")) == ("dead", "FAILED"), "SLURM refused to queue it again"
+    ended(run, 1, "SaveError: no space")
+    assert state(run, JobState("7", "FAILED")) == ("dead", "FAILED SaveError: no space")
+    assert state(run, JobState("7", GONE)) == ("dead", "SaveError: no space")
+    assert state(run, JobState("7", "OUT_OF_MEMORY"))[1].startswith("OUT_OF_MEMORY")
+
+
+def test_what_is_done_is_done(make_run, tmp_path, capsys, monkeypatch):
+    run = make_run(tmp_path / "r", "train.steps=20", steps=(10, 20))
+    assert status_of(run, {}).state == "done"
+    monkeypatch.setattr("launch.slurm.has_slurm", lambda: False)
+    main_ok(["status", str(run)])
+    said = capsys.readouterr().out
+    assert "done" in said and "20 / 20" in said
+    main_ok(["status", str(run), "--json"])
+    assert json.loads(capsys.readouterr().out)["state"] == "done"
+
+
+def test_logs_are_those_of_the_newest_job(run, capsys):
+    for job in ("7", "9"):
+        note_job(run, new_job("train", job))
+    wanted = slurm_folder(run) / "9" / "9_1_log.err"
+    assert log_files(run, 1, False) == [wanted, run / "logs" / "rank-1.log"]
+    with pytest.raises(SystemExit):
+        main(["logs", str(run)])
+    assert "has written no such log yet" in capsys.readouterr().err
+    wanted.parent.mkdir()
+    wanted.write_text("one\ntwo\n")
+    main_ok(["logs", str(run), "--rank", "1", "--lines", "1"])
+    said = capsys.readouterr().out
+    assert "two" in said and "one" not in said
+
+
+def main_ok(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert not end.value.code
