@@ -1,0 +1,86 @@
+"""Evaluation workers beside a training job, and what becomes of their work when one of them is killed."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slurm
+
+LIKE = ("train.steps=100", "train.checkpoint_every=20", "train.log_every=1", "train.keep_last=0")
+QUICK = ("eval.tasks=[retrieve]", "eval.max_pairs=16", "eval.order=oldest")
+
+
+def results(runs, name: str) -> set[str]:
+    return {path.parent.name for path in runs.folder(name).glob("evals/*/results.json")}
+
+
+def test_checkpoints_are_evaluated_while_training_goes_on(cluster_runs):
+    name = "evaluated"
+    cluster_runs.submit(name, *LIKE, *QUICK, "cluster.evaluate.workers=1", f"track.uri=sqlite:///{cluster_runs.root}/m.db")
+    cluster_runs.wait(lambda: bool(results(cluster_runs, name)), "a first result")
+    early = cluster_runs.last_step(name)
+    cluster_runs.wait_until_done(name, 100)
+    assert results(cluster_runs, name) == {f"step-{step:08d}" for step in range(20, 101, 20)}, (
+        "the worker ends when all is done"
+    )
+    assert early < 100, "the first result came while the run trained"
+    entries = cluster_runs.cxrpt("metrics", str(cluster_runs.folder(name)), "--source", "mlflow", "--format", "csv")
+    assert "retrieve/" in entries, "results reach MLflow"
+    told = json.loads(cluster_runs.cxrpt("status", str(cluster_runs.folder(name)), "--json"))
+    assert (told["state"], told["step"], told["to_evaluate"]) == ("done", 100, 0)
+
+
+def test_another_worker_takes_over_from_one_that_was_killed(cluster_runs):
+    name = "taken-over"
+    cluster_runs.finish(name, *LIKE, "train.steps=20", "eval.max_pairs=16", ranks=2)
+    # One slow task, so that the worker is killed in mid-work.
+    cluster_runs.submit(name, *LIKE, "train.steps=20", "cluster.evaluate.workers=2")
+    claim = cluster_runs.folder(name) / "evals" / "step-00000020" / "claim"
+    cluster_runs.wait(claim.exists, "a claim")
+    first = json.loads(claim.read_text())
+    kill_worker(first)
+    cluster_runs.wait(lambda: bool(results(cluster_runs, name)), "a result by the other")
+    cluster_runs.wait(lambda: not claim.exists(), "the end of the claim")
+    cluster_runs.wait(lambda: not cluster_runs.jobs(), "the end of its jobs", 120)
+
+
+def kill_worker(claim: dict) -> None:
+    """Kill the process of a claim, whose number is that of its node's namespace."""
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            numbers = next(line for line in status.read_text().splitlines() if line.startswith("NSpid:")).split()[1:]
+            command = (status.parent / "cmdline").read_bytes()
+            host = subprocess.run(
+                ["nsenter", f"--target={status.parent.name}", "--uts", "hostname"], capture_output=True, text=True
+            ).stdout.strip() if len(numbers) > 1 else ""  # fmt: skip
+        except OSError:
+            continue
+        if numbers[-1] == str(claim["pid"]) and host == claim["host"] and b"submitit" in command:
+            os.kill(int(status.parent.name), signal.SIGKILL)
+            return
+    raise AssertionError("the worker was not found")
+
+
+def test_two_submits_at_once_make_one_trainer(cluster_runs):
+    name = "twice"
+    words = cluster_runs.submit_words(name, *LIKE)
+    both = [cluster_runs.lab.start(*words, cwd=cluster_runs.cwd) for _ in range(2)]
+    said = [one.communicate(timeout=120)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert sum("training: job" in one for one in said) == 1
+    assert sum("is at it" in one for one in said) == 1
+    cluster_runs.wait_until_done(name, 100)
+
+
+def test_training_with_and_without_workers_is_the_same(cluster_runs):
+    """What it costs in time is measured by benchmarks/beside_evaluation.py."""
+    for name, workers in (("without", 0), ("with", 1)):
+        node = "cluster.evaluate.options.nodelist=n2"
+        one = ("cluster.train.nodes=1", "cluster.train.options.nodelist=n1", node, f"cluster.evaluate.workers={workers}")
+        cluster_runs.submit(name, *LIKE, *QUICK, *one)
+        cluster_runs.wait_until_done(name, 100)
+    assert cluster_runs.losses("with") == cluster_runs.losses("without")
