@@ -89,7 +89,11 @@ def what_is_missing() -> str:
     if os.geteuid() != 0:
         return "a cluster of namespaces needs root"
     missing = [name for name in NEEDED if shutil.which(name) is None]
-    return f"{', '.join(missing)} not installed (tests/slurm/install.sh)" if missing else ""
+    if missing:
+        return f"{', '.join(missing)} not installed (tests/slurm/install.sh)"
+    alone = ["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--mount-proc"]
+    tried = subprocess.run([*alone, "ip", "link", "add", "bridge0", "type", "bridge"], capture_output=True, text=True)
+    return f"this machine lends no namespaces with a bridge: {tried.stderr.strip()}" if tried.returncode else ""
 
 
 class Lab:
