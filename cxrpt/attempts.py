@@ -21,6 +21,8 @@ from typing import Any
 from cxrpt.errors import InputError
 
 ATTEMPTS = "attempts.jsonl"
+STOP_FILE = "stop-requested"
+"""In the run directory: a run that stops with a save is not to go on by itself. The next start takes it away."""
 LOST_ANOTHER = 71
 """Code of a rank that ends because another has ended or is out of reach: whether the run goes on is not known then."""
 

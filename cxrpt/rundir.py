@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cxrpt
+from cxrpt.attempts import STOP_FILE
 from cxrpt.config import RunConfig, load_config, to_yaml
 from cxrpt.data.storage.remote import redact
 from cxrpt.data.storage.sources import Source
@@ -49,6 +50,7 @@ def write_run_files(config: RunConfig, data_fingerprint: str, sources: list[Sour
             raise InputError(
                 f"runs={config.runs!r}: {folder} cannot be made ({error.strerror}): name another folder or mend its rights"
             ) from None
+    (run_dir / STOP_FILE).unlink(missing_ok=True)
     versions = code_version()
     # A URL, or a command, can hold credentials.
     is_secret = any(redact(source.path) != source.path for source in config.data.sources.values())

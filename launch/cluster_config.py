@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxrpt.config_layers import read_layers
-from cxrpt.config_rules import STOP_SIGNAL_NAMES
+from cxrpt.config_rules import STOP_SIGNAL_NAMES, require
 from cxrpt.errors import InputError
 
 _SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key|private_?key", re.IGNORECASE)
@@ -123,33 +123,26 @@ def _check(config: ClusterConfig) -> None:
     for section in ("train", "evaluate", "prep"):
         job: JobResources = getattr(config, section)
         for key in ("time_min", "cpus_per_task"):
-            _require(getattr(job, key) > 0, f"{section}.{key}", getattr(job, key), "must be above 0")
+            require(getattr(job, key) > 0, f"{section}.{key}", getattr(job, key), "must be above 0")
         for key in ("mem_gb", "gpus_per_node"):
-            _require(getattr(job, key) >= 0, f"{section}.{key}", getattr(job, key), "must be 0 (the cluster's default) or more")
+            require(getattr(job, key) >= 0, f"{section}.{key}", getattr(job, key), "must be 0 (the cluster's default) or more")
     for key in ("nodes", "ranks_per_node"):
-        _require(getattr(train, key) > 0, f"train.{key}", getattr(train, key), "must be above 0")
-    _require(train.max_restarts >= 0, "train.max_restarts", train.max_restarts, "must be 0 or more")
-    _require(config.evaluate.workers >= 0, "evaluate.workers", config.evaluate.workers, "must be 0 (none) or more")
-    _require(config.prep.tasks > 0, "prep.tasks", config.prep.tasks, "must be above 0")
-    _require(
+        require(getattr(train, key) > 0, f"train.{key}", getattr(train, key), "must be above 0")
+    require(train.max_restarts >= 0, "train.max_restarts", train.max_restarts, "must be 0 or more")
+    require(config.evaluate.workers >= 0, "evaluate.workers", config.evaluate.workers, "must be 0 (none) or more")
+    require(config.prep.tasks > 0, "prep.tasks", config.prep.tasks, "must be above 0")
+    require(
         train.signal in STOP_SIGNAL_NAMES and hasattr(signal, f"SIG{train.signal}"),
         "train.signal", train.signal, f"must be one of {', '.join(STOP_SIGNAL_NAMES)}",
     )  # fmt: skip
     for section, delay in (("train", train.signal_delay_s), ("evaluate", config.evaluate.signal_delay_s)):
         limit = getattr(config, section).time_min * 60
-        _require(0 < delay < limit, f"{section}.signal_delay_s", delay, f"must lie between 0 and the time limit, {limit} s")
-    _require(
-        container.kind in ("", "apptainer", "pyxis"), "container.kind", container.kind, "must be apptainer, pyxis or empty"
-    )
-    _require(not container.kind or bool(container.image), "container.image", "", "name the image")
+        require(0 < delay < limit, f"{section}.signal_delay_s", delay, f"must lie between 0 and the time limit, {limit} s")
+    require(container.kind in ("", "apptainer", "pyxis"), "container.kind", container.kind, "must be apptainer, pyxis or empty")
+    require(not container.kind or bool(container.image), "container.image", "", "name the image")
     for name in config.environment:
         if _SECRET.search(name):
             raise InputError(
                 f"environment.{name}: credentials are kept in no file: take the line out, and export {name} in the shell that "
                 "submits: its jobs have it"
             )
-
-
-def _require(condition: bool, key: str, value: object, rule: str) -> None:
-    if not condition:
-        raise InputError(f"{key}={value!r}: {rule}")

@@ -10,12 +10,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrpt.attempts import LOST_ANOTHER
+from cxrpt.attempts import LOST_ANOTHER, STOP_FILE
 from cxrpt.config import RunConfig
 from cxrpt.errors import InputError
-
-STOP_FILE = "stop-requested"
-"""In the run directory: a run that stops with a save is not to go on."""
 
 _WAITS_FOR_ITS_END_S = 300.0
 

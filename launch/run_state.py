@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrpt.attempts import Attempt, read_attempts
+from cxrpt.attempts import STOP_FILE, Attempt, read_attempts
 from cxrpt.checkpoint.lease import is_held
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
 from cxrpt.config import config_of
@@ -17,7 +17,6 @@ from cxrpt.eval.watch import backlog
 from cxrpt.track.journal import read_journal
 from launch import slurm
 from launch.cluster import Submitted, submitted_jobs
-from launch.job import STOP_FILE
 
 
 @dataclass(frozen=True)

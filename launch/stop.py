@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from cxrpt.attempts import STOP_FILE
 from cxrpt.checkpoint.lease import holder_here
 from cxrpt.config import config_of
 from cxrpt.errors import InputError
 from launch import slurm
 from launch.cluster import submitted_jobs
-from launch.job import STOP_FILE
 from launch.run_state import active_jobs
 
 RunDir = Annotated[Path, typer.Argument(help="Run directory.")]

@@ -15,7 +15,7 @@ from cxrpt.errors import InputError
 from launch import slurm
 from launch.cluster import executor, keep_code, new_job, note_job, script_of, slurm_folder, submit_job, submitted_jobs
 from launch.cluster_config import ClusterConfig, load_cluster, split_words
-from launch.job import STOP_FILE, EvaluateJob, TrainJob
+from launch.job import EvaluateJob, TrainJob
 from launch.pretrain import ConfigFile, Overrides, Resume
 
 
@@ -69,7 +69,6 @@ def _submit(run: RunConfig, place: ClusterConfig, call: TrainJob, ranks: int, pr
         typer.echo(f"cxrpt: {run.run_dir} was last started with other settings: {', '.join(changed)}", err=True)
     write_run_files(run, prepared.plan.fingerprint(), prepared.sources)
     (run.run_dir / "cluster.yaml").write_text(OmegaConf.to_yaml(OmegaConf.structured(place)))
-    (run.run_dir / STOP_FILE).unlink(missing_ok=True)
     code = keep_code(folder)
     if not done:
         job = submit_job(_training(run, place, code), call)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cxrpt.attempts import read_attempts
+from cxrpt.attempts import STOP_FILE, read_attempts
 from cxrpt.checkpoint.store import committed_steps
 from cxrpt.config import RunConfig, config_of
 from cxrpt.errors import InputError
@@ -48,9 +48,7 @@ def run_has_ended(run_dir: Path, config: RunConfig) -> bool:
     if config.train.steps in committed_steps(run_dir):
         return True
     attempts = read_attempts(run_dir)
-    return bool(attempts) and (
-        attempts[-1].code in (1, 2) or (attempts[-1].code == 75 and (run_dir / "stop-requested").exists())
-    )
+    return bool(attempts) and (attempts[-1].code in (1, 2) or (attempts[-1].code == 75 and (run_dir / STOP_FILE).exists()))
 
 
 def watch_run(run_dir: Path, stopped: Callable[[], bool]) -> int:

@@ -59,11 +59,7 @@ def build(settings: BuildSettings, console: Console | None = None) -> BuildSumma
         InputError: settings that cannot be meant, an output folder of another build, more failures than
             `max_failed`, or a full disk; the same command goes on once that is mended.
     """
-    check(settings)
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
-    pseudonyms = Pseudonyms(settings.institution, read_or_make_key(settings.key_path))
-    source = open_source(settings)
-    identity = identity_of(settings, source.fingerprint, pseudonyms)
+    source, pseudonyms, identity = _open(settings)
     if (summary := completed(settings.folder, identity)) is not None:
         return summary
     work = claim(settings.folder, identity)
@@ -97,11 +93,7 @@ def convert_share(settings: BuildSettings, share: int, of: int, console: Console
     Raises:
         InputError: as `build`.
     """
-    check(settings)
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
-    pseudonyms = Pseudonyms(settings.institution, read_or_make_key(settings.key_path))
-    source = open_source(settings)
-    identity = identity_of(settings, source.fingerprint, pseudonyms)
+    source, pseudonyms, identity = _open(settings)
     if completed(settings.folder, identity) is not None:
         return 0
     work = claim(settings.folder, identity)
@@ -109,6 +101,14 @@ def convert_share(settings: BuildSettings, share: int, of: int, console: Console
         export = source.collect(_reading(settings, identity))
         chunks = [chunk for chunk in _chunks(_tasks(export, pseudonyms)) if of and chunk[0] % of == share]
         return sum(map(len, _convert(settings, chunks, work, console or Console(stderr=True)).values()))
+
+
+def _open(settings: BuildSettings) -> tuple[OpenedSource, Pseudonyms, dict[str, Any]]:
+    check(settings)
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    pseudonyms = Pseudonyms(settings.institution, read_or_make_key(settings.key_path))
+    source = open_source(settings)
+    return source, pseudonyms, identity_of(settings, source.fingerprint, pseudonyms)
 
 
 def census(settings: BuildSettings, console: Console | None = None) -> BuildSummary:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install SLURM and what a small cluster needs (Debian, as root), without starting any of its services.
 set -euo pipefail
-packages=(slurm-wlm slurm-client slurmdbd munge mariadb-server iproute2 util-linux)
+packages=(slurm-wlm slurm-client slurmdbd munge mariadb-server iproute2 util-linux procps)
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f='${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -81,7 +81,7 @@ StorageUser=slurm
 StoragePass=of-a-test
 StorageLoc=slurm_accounting
 """
-NEEDED = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "mariadb-install-db", "nsenter", "unshare", "ip")
+NEEDED = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "mariadb-install-db", "nsenter", "unshare", "ip", "pgrep")
 
 
 def what_is_missing() -> str:

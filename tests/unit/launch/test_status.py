@@ -4,11 +4,10 @@ import json
 
 import pytest
 
-from cxrpt.attempts import recorded
+from cxrpt.attempts import STOP_FILE, recorded
 from cxrpt.checkpoint.lease import hold_lease
 from launch.cli import main
 from launch.cluster import new_job, note_job, slurm_folder, submitted_jobs
-from launch.job import STOP_FILE
 from launch.logs import log_files
 from launch.run_state import status_of
 from launch.slurm import GONE, JobState
