@@ -42,9 +42,18 @@ def evaluate(
 
         raise typer.Exit(watch_run(run, lambda: False))
     from cxrpt.eval.worker import evaluate_step
+    from cxrpt.track.sink import sync_once
+    from cxrpt.track.tracking_files import SETTINGS_NAME
+    from cxrpt.track.trouble import TrackingError
 
     results = evaluate_step(run, step, split=split, force=force)
     wide_console().print(summary_table(read_results(results)))
     typer.echo(f"results: {results}")
     if page_path(results).exists():
         typer.echo(f"page:    {page_path(results)}")
+    if not (run / SETTINGS_NAME).exists():
+        return  # not tracked
+    try:
+        sync_once(run, look=False)
+    except (InputError, TrackingError) as error:
+        typer.echo(f"cxrpt: not sent to MLflow ({error}): `cxrpt metrics {run} --sync` sends it later", err=True)

@@ -1,10 +1,11 @@
-"""The metrics of runs as a wide table, a file or a plot.
+"""The metrics of runs as a wide table, a file or a plot, and side by side for the eye.
 
 run    step   time   loss/mlm   speed/samples_per_s   eval/classify/auroc ...
 demo     10   ...        3.20                  41.0                   NaN
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -16,20 +17,39 @@ from cxrpt.track.results import metric_name, read_evals
 FORMATS = ("table", "csv", "json", "parquet")
 FIXED = ("run", "step", "time")
 
+
+@dataclass(frozen=True)
+class _Panel:
+    title: str
+    metrics: str
+    """Names that it shows of one run, as a regular expression."""
+    compared: str
+    """Those that it shows of several, few enough to tell the runs apart; none leaves the panel out."""
+    axis: str
+
+
 _PANELS = (
-    ("Masked language loss", r"loss/mlm(/.+)?", "nats a masked token"),
-    ("Masked vision loss", r"loss/mvm\d*", "mean over scales and patches"),
-    ("Contrastive loss", r"loss/itc", "nats a pair"),
-    ("Speed", r"speed/samples_per_s", "samples / s"),
-    ("Parts of a step", r"speed/span_\w+_s", "s a step, slowest rank"),
-    ("Utilisation", r"speed/mfu", "share of the matrix-product rate"),
-    ("Classification", r"eval/classify/(auroc|[a-z_]+/(0|100)/auroc|auroc/.+)", "AUROC"),
-    ("Retrieval", r"eval/retrieve/.+/r10", "recall at 10"),
-    ("Regeneration", r"eval/regenerate/mixed/[\d.]+/psnr(_telea|_biharmonic)?", "PSNR of hidden pixels, dB"),
-    ("Hidden words, own over swapped picture", r"eval/grounding/words/[a-z]+/gain_over_swapped", "accuracy gained"),
-    ("Hidden regions, own over wrong report", r"eval/grounding/regions/(one_side/)?gain_over_wrong", "PSNR gained, dB"),
-)
-"""Title, what names of metrics it takes, and what its axis shows."""
+    _Panel("Masked language loss", r"loss/mlm(/.+)?", r"loss/mlm", "nats a masked token"),
+    _Panel("Masked vision loss", r"loss/mvm\d*", r"loss/mvm", "mean over scales and patches"),
+    _Panel("Contrastive loss", r"loss/itc", r"loss/itc", "nats a pair"),
+    _Panel("Speed", r"speed/samples_per_s", r"speed/samples_per_s", "samples / s"),
+    _Panel("Parts of a step", r"speed/span_\w+_s", "", "s a step, slowest rank"),
+    _Panel("Utilisation", r"speed/mfu", r"speed/mfu", "share of the matrix-product rate"),
+    _Panel(
+        "Classification", r"eval/classify/(auroc|[a-z_]+/(0|100)/auroc|auroc/.+)", r"eval/classify/linear/(1|10)/auroc", "AUROC"
+    ),
+    _Panel("Retrieval", r"eval/retrieve/.+/r10", r"eval/retrieve/(?!chance).+/r10", "recall at 10"),
+    _Panel(
+        "Regeneration", r"eval/regenerate/mixed/[\d.]+/psnr(_telea|_biharmonic)?", r"eval/regenerate/mixed/(15|75)/psnr",
+        "PSNR of hidden pixels, dB",
+    ),
+    _Panel(
+        "Hidden words, own over swapped picture", *[r"eval/grounding/words/[a-z]+/gain_over_swapped"] * 2, "accuracy gained"
+    ),
+    _Panel(
+        "Hidden regions, own over wrong report", *[r"eval/grounding/regions/(one_side/)?gain_over_wrong"] * 2, "PSNR gained, dB"
+    ),
+)  # fmt: skip
 
 _FROM_ZERO = {"Speed", "Utilisation", "Parts of a step"}
 _MOST_LINES = 10
@@ -53,7 +73,7 @@ def metrics_table(run_dirs: list[Path], kind: str | None = None) -> pd.DataFrame
             raise InputError(
                 f"{run_dir} holds no metrics{f' of kind {kind!r}' if kind else ''}: has the run logged a step yet?"
             )
-        entries[_name(run_dir, run_dirs)] = found
+        entries[run_name(run_dir, run_dirs)] = found
     return frame_of(entries)
 
 
@@ -76,8 +96,37 @@ def frame_of(entries: dict[str, list[Entry]]) -> pd.DataFrame:
     return frame
 
 
+def only(frame: pd.DataFrame, pattern: str) -> pd.DataFrame:
+    """The table without metrics in whose names a regular expression is not found, and without rows that are empty then.
+
+    Raises:
+        InputError: no regular expression, or one that no name holds.
+    """
+    try:
+        names = [name for name in frame.columns if name not in FIXED and re.search(pattern, name)]
+    except re.error as error:
+        raise InputError(f"{pattern!r} is no regular expression ({error}): write e.g. 'loss|auroc'") from None
+    if not names:
+        raise InputError(f"no metric has {pattern!r} in its name: `cxrpt metrics RUN` shows them all")
+    return frame[[*FIXED, *names]].dropna(subset=names, how="all")
+
+
+def side_by_side(frame: pd.DataFrame) -> pd.DataFrame:
+    """The last value of each metric, a row a metric and a column a run; its index gives the names.
+
+    Where an evaluation lags behind training, its values are those of the last step that was evaluated.
+    """
+    runs = list(dict.fromkeys(frame["run"]))
+    groups = {run: frame[frame["run"] == run] for run in runs}
+    last = pd.DataFrame({run: group.drop(columns=list(FIXED)).ffill().iloc[-1] for run, group in groups.items()})
+    steps = pd.DataFrame({run: [group["step"].iloc[-1]] for run, group in groups.items()}, index=["step"], dtype=float)
+    return pd.concat([steps, last])
+
+
 def write_table(frame: pd.DataFrame, form: str, out: Path | None) -> str:
-    """Write the table as csv, json (a list of rows), parquet or a readable table; gives the text where `out` is None.
+    """Write every step as csv, json (a list of rows) or parquet, or the last values side by side as a table to read.
+
+    Gives the text where `out` is None.
 
     Raises:
         InputError: an unknown format, or parquet without a file.
@@ -95,12 +144,16 @@ def write_table(frame: pd.DataFrame, form: str, out: Path | None) -> str:
     elif form == "json":
         text = frame.to_json(orient="records", date_format="iso", indent=1) + "\n"
     else:
-        text = frame.drop(columns="time").to_string(index=False, float_format=lambda value: f"{value:.4g}") + "\n"
+        text = side_by_side(frame).to_string(float_format=_digits, na_rep="") + "\n"
     if out is None:
         return text
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text)
     return ""
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) < 1e12 and value == int(value) else f"{value:.4g}"
 
 
 def plot(frame: pd.DataFrame, path: Path) -> None:
@@ -110,44 +163,62 @@ def plot(frame: pd.DataFrame, path: Path) -> None:
         InputError: an ending that cannot be drawn, or nothing to draw.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     if path.suffix.lower() not in {".png", ".svg", ".pdf"}:
         raise InputError(f"{path.name}: a plot ends in .png, .svg or .pdf")
-    panels = [(title, _columns(frame, pattern), label) for title, pattern, label in _PANELS]
-    panels = [panel for panel in panels if panel[1]]
+    runs = list(dict.fromkeys(frame["run"]))
+    panels = [(panel, _columns(frame, panel.metrics if len(runs) == 1 else panel.compared)) for panel in _PANELS]
+    panels = [(panel, names) for panel, names in panels if names]
     if not panels:
         raise InputError("none of the metrics can be plotted: there is no loss, speed or evaluation among them")
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(6.4 * columns, 3.8 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    runs = list(dict.fromkeys(frame["run"]))
-    for axis, (title, names, label) in zip(axes, panels, strict=False):
-        for number, name in enumerate(names):
-            for run_number, run in enumerate(runs):
+    for axis, (panel, names) in zip(axes, panels, strict=False):
+        labels = _short(names)
+        for run_number, run in enumerate(runs):
+            for number, name in enumerate(names):
                 line = frame.loc[(frame["run"] == run) & frame[name].notna(), ["step", name]]
-                short = name.split("/", 1)[1] if "/" in name else name
+                # One run: a colour for each metric. Several: a colour for each run, and a stroke for each metric.
+                colour, stroke = (number, 0) if len(runs) == 1 else (run_number, number)
                 axis.plot(
                     line["step"],
                     line[name],
-                    label=short if len(runs) == 1 else f"{run}: {short}",
-                    color=f"C{number % 10}",
-                    linestyle=("-", "--", ":", "-.")[run_number % 4],
+                    label=labels[number] if run_number == 0 else None,
+                    color=f"C{colour % 10}",
+                    linestyle=("-", "--", ":", "-.")[stroke % 4],
                     linewidth=1.6,
-                    marker="o" if len(line) < 30 else None,
+                    marker="os^D"[stroke % 4] if len(line) < 30 else None,
                     markersize=3.5,
                 )
-        axis.set(title=title, xlabel="step", ylabel=label)
+        axis.set(title=panel.title, xlabel="step", ylabel=panel.axis)
         axis.grid(alpha=0.25)
-        if title in _FROM_ZERO:
+        if panel.title in _FROM_ZERO:
             axis.set_ylim(bottom=0)
         axis.spines[["top", "right"]].set_visible(False)
-        if len(names) * len(runs) > 1:
-            axis.legend(frameon=False, fontsize=8)
+        if len(names) > 1:
+            legend = axis.legend(frameon=False, fontsize=8)
+            if len(runs) > 1:
+                for handle in legend.legend_handles:
+                    handle.set_color("0.3")
+    if len(runs) > 1:
+        lines = [Line2D([], [], color=f"C{number % 10}", linewidth=3, label=run) for number, run in enumerate(runs)]
+        figure.legend(handles=lines, loc="outside upper center", ncols=min(len(runs), 6), frameon=False)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
+
+
+def _short(names: list[str]) -> list[str]:
+    """Names without the parts that all of them begin with."""
+    parts = [name.split("/") for name in names]
+    same = 0
+    while len(names) > 1 and all(len(part) > same + 1 and part[: same + 1] == parts[0][: same + 1] for part in parts):
+        same += 1
+    return ["/".join(part[same:]) for part in parts]
 
 
 def _columns(frame: pd.DataFrame, pattern: str) -> list[str]:
@@ -156,8 +227,8 @@ def _columns(frame: pd.DataFrame, pattern: str) -> list[str]:
     return names[:_MOST_LINES]
 
 
-def _name(run_dir: Path, run_dirs: list[Path]) -> str:
-    """A run's folder name, or its path where two have the same."""
+def run_name(run_dir: Path, run_dirs: list[Path]) -> str:
+    """A run's folder name, or its path where two of the runs have the same."""
     names = [other.resolve().name for other in run_dirs]
     name = run_dir.resolve().name
     return name if names.count(name) == 1 else str(run_dir)

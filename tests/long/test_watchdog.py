@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cxrpt.attempts import LOST_ANOTHER
 from cxrpt.config import load_config
 from cxrpt.preflight import check_launch
 from cxrpt.rundir import write_run_files
@@ -119,7 +120,7 @@ def test_a_rank_that_is_killed_without_our_launcher_ends_the_other(runs):
     processes, _ = start_without_launcher(runs, "killed-alone")
     runs.wait_for_step("killed-alone", 5)
     processes[0].kill()
-    assert processes[1].wait(60) == 1
+    assert processes[1].wait(60) == LOST_ANOTHER
     codes, errors = finish(processes)
     assert codes[0] == -signal.SIGKILL
     assert "rank 1: ends, as another rank has ended" in errors[1] and len(errors[1].splitlines()) == 1, errors

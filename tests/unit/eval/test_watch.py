@@ -10,6 +10,9 @@ from cxrpt.eval import claim
 from cxrpt.eval.claim import ClaimedError, Interrupted, claimed
 from cxrpt.eval.watch import backlog, run_has_ended, wanted_steps, watch_run
 from cxrpt.eval.worker import evaluate_step
+from cxrpt.track.sink import fetch_metrics
+from cxrpt.track.tracking_files import write_tracking
+from launch.evaluate import evaluate
 
 QUICK = ("eval.tasks=[retrieve]", "eval.max_pairs=8", "train.checkpoint_every=10", "train.steps=30")
 
@@ -103,3 +106,14 @@ def test_the_beat_goes_on(tmp_path, monkeypatch):
         threading.Event().wait(0.3)
         assert json.loads((tmp_path / "claim").read_text())["beat"] > first and ours.is_ours()
     assert not (tmp_path / "claim").exists()
+
+
+def test_what_was_evaluated_by_hand_reaches_mlflow(run, tmp_path, capsys):
+    evaluate(run)
+    assert "not sent" not in capsys.readouterr().err, "a run without tracking is no trouble"
+    write_tracking(run, f"sqlite:///{tmp_path}/m.db", "trials", "r", {})
+    evaluate(run, step=20)
+    assert {entry.step for entry in fetch_metrics(run)} >= {20, 30}
+    write_tracking(run, "http://127.0.0.1:1", "trials", "r", {})
+    evaluate(run, step=10)  # the results are there all the same
+    assert "cxrpt metrics" in capsys.readouterr().err

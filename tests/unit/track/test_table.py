@@ -6,7 +6,7 @@ import pytest
 
 from cxrpt.errors import InputError
 from cxrpt.track.journal import Journal
-from cxrpt.track.table import metrics_table, plot, write_table
+from cxrpt.track.table import metrics_table, only, plot, side_by_side, write_table
 from cxrpt.track.tracking_files import write_tracking
 from launch.metrics import metrics
 
@@ -44,6 +44,29 @@ def test_two_runs_of_one_name_stay_apart(run_dir, tmp_path):
     assert len(frame) == 4 and frame["run"].nunique() == 2
 
 
+def test_side_by_side_shows_the_last_values(run_dir, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    Journal(other / "journal.jsonl").write(40, {"loss/mlm": 7.0})
+    frame = metrics_table([run_dir, other])
+    seen = side_by_side(frame)
+    assert list(seen.columns) == ["demo", "other"]
+    assert seen.loc["step"].tolist() == [30, 40] and seen.loc["loss/mlm"].tolist() == [1.0, 7.0]
+    assert seen.loc["eval/classify/auroc", "demo"] == 0.8, "the last that was evaluated"
+    assert math.isnan(seen.loc["eval/classify/auroc", "other"])
+    lines = write_table(frame, "table", None).splitlines()
+    assert lines[0].split() == ["demo", "other"] and ["loss/mlm", "1", "7"] in [line.split() for line in lines]
+
+
+def test_only_some_metrics(run_dir):
+    frame = only(metrics_table([run_dir]), "auroc")
+    assert list(frame.columns) == ["run", "step", "time", "eval/classify/auroc"] and list(frame["step"]) == [20]
+    with pytest.raises(InputError, match="no metric has 'rouge'"):
+        only(metrics_table([run_dir]), "rouge")
+    with pytest.raises(InputError, match="no regular expression"):
+        only(metrics_table([run_dir]), "(")
+
+
 def test_every_format_holds_the_same_numbers(run_dir, tmp_path):
     frame = metrics_table([run_dir])
     for form, read in (("csv", pd.read_csv), ("json", pd.read_json), ("parquet", pd.read_parquet)):
@@ -67,6 +90,9 @@ def test_plots_are_drawn(run_dir, tmp_path):
     for title in ("Masked language loss", "Speed", "Classification"):
         assert any(title in line for line in comments)
     assert not any("Contrastive" in line for line in comments)
+    plot(pd.concat([metrics_table([run_dir]), metrics_table([run_dir]).assign(run="other")]), tmp_path / "two.svg")
+    told = (tmp_path / "two.svg").read_text()
+    assert "<!-- other -->" in told and "Masked language loss" in told and "mlm/north" not in told
     with pytest.raises(InputError, match="ends in"):
         plot(metrics_table([run_dir]), tmp_path / "m.txt")
     with pytest.raises(InputError, match="plotted"):
