@@ -1,5 +1,6 @@
 """What a run directory says about itself: configuration, code version, data, where its metrics go."""
 
+import shutil
 import subprocess
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +23,7 @@ def code_version() -> dict[str, str]:
     """Version of cxrpt, git commit if it runs from a checkout, and versions of what its numbers depend on."""
     versions = {"cxrpt": cxrpt.__version__}
     root = Path(__file__).parents[1]
-    if (root / ".git").exists():
+    if (root / ".git").exists() and shutil.which("git"):
         git = subprocess.run(
             ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True
         )

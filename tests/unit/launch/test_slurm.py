@@ -1,23 +1,10 @@
-"""SLURM's commands, played by scripts; tests/slurm asks the real ones."""
+"""What SLURM's commands say, read."""
 
 import pytest
 
 from cxrpt.errors import InputError
 from launch import slurm
 from launch.cli import main
-
-
-@pytest.fixture
-def commands(tmp_path, monkeypatch):
-    """A function that makes a command of a name print lines, or fail."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-
-    def make(name: str, lines: str, code: int = 0) -> None:
-        path = tmp_path / name
-        path.write_text(f"#!/bin/sh\n/bin/cat <<'END'\n{lines}\nEND\nexit {code}\n")
-        path.chmod(0o755)
-
-    return make
 
 
 def test_squeue_is_believed_before_sacct(commands):
