@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from cxrpt.attempts import LOST_ANOTHER, STOP_FILE
 from cxrpt.config import RunConfig
@@ -95,8 +96,7 @@ class EvaluateJob:
         try:
             code = watch_run(self.run_dir, lambda: stop.raised)
         except InputError as error:
-            sys.stderr.write(f"cxrpt: {error}\n")
-            _end(2)
+            refuse(error)
         if code == 75:
             _go_on(task.job, task.restart)
             _end(75)
@@ -125,7 +125,13 @@ def again(most: int) -> None:
         _go_on(task.job, task.restart)
 
 
-def _end(code: int) -> None:
+def refuse(error: InputError) -> NoReturn:
+    """End this task as bad input ends a command: one line, code 2, where submitit would print a traceback and end with 1."""
+    sys.stderr.write(f"cxrpt: {error}\n")
+    _end(2)
+
+
+def _end(code: int) -> NoReturn:
     # Without the interpreter's own clean-up: other ranks may never answer a collective again.
     sys.stdout.flush()
     sys.stderr.flush()

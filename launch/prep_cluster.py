@@ -5,7 +5,6 @@ look at the export (one job) ──► array: each task converts every n-th part
 Scripts and output lie beside the shards, in OUT.INSTITUTION.slurm/, for the owner alone.
 """
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,12 @@ class ShareJob:
     def __call__(self) -> int:
         """Convert; a task that fails is queued again, alone, so often."""
         from data_prep.build.run import convert_share
-        from launch.job import again
+        from launch.job import again, refuse
 
         try:
             return convert_share(self.settings, self.share, self.of)
-        except InputError:
-            raise
+        except InputError as error:
+            refuse(error)
         except Exception:
             again(self.retries)
             raise
@@ -51,12 +50,12 @@ class FinishJob:
     def __call__(self) -> str:
         """Build; gives the folder."""
         from data_prep.build.run import build
+        from launch.job import refuse
 
         try:
             return str(build(self.settings).folder)
         except InputError as error:
-            sys.stderr.write(f"cxrpt: {error}\n")
-            raise
+            refuse(error)
 
 
 def submit_build(settings: BuildSettings, cluster: Path) -> None:

@@ -48,6 +48,24 @@ def test_another_worker_takes_over_from_one_that_was_killed(cluster_runs):
     cluster_runs.wait(lambda: not cluster_runs.jobs(), "the end of its jobs", 120)
 
 
+def test_a_worker_whose_node_has_gone_is_replaced_from_another_node(cluster_runs):
+    name = "node-lost"
+    lab, folder = cluster_runs.lab, cluster_runs.folder(name)
+    words = (*LIKE, "train.steps=20", "eval.max_pairs=16")
+    cluster_runs.finish(name, *words, ranks=2)
+    claim = folder / "evals" / "step-00000020" / "claim"
+    cluster_runs.submit(name, *words, "cluster.evaluate.workers=1", "cluster.evaluate.options.nodelist=n1")
+    cluster_runs.wait(claim.exists, "a claim")
+    lab.switch_off("n1")
+    assert json.loads(claim.read_text())["host"] == "n1" and not results(cluster_runs, name)
+    cluster_runs.submit(name, *words, "cluster.evaluate.workers=2", "cluster.evaluate.options.nodelist=n2")
+    cluster_runs.wait(lambda: claim.exists() and json.loads(claim.read_text())["host"] == "n2", "the other's claim")
+    cluster_runs.wait(lambda: bool(results(cluster_runs, name)), "a result by the other")
+    lab.switch_on("n1")
+    cluster_runs.wait(lambda: not cluster_runs.jobs(), "the end of its jobs", 120)
+    assert not claim.exists()
+
+
 def kill_worker(claim: dict) -> None:
     """Kill the process of a claim, whose number is that of its node's namespace."""
     for status in Path("/proc").glob("[0-9]*/status"):

@@ -52,11 +52,21 @@ def preemption(lab: Lab, job: str) -> None:
     lab.run("sbatch", "-p", "high", "-N2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3")
 
 
-def slurmd_killed(lab: Lab, job: str) -> None:
-    lab.kill_daemon("n2")
+def time_limit(lab: Lab, job: str) -> None:
+    lab.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+    until_it_goes(lab, job)
+    lab.run("scontrol", "update", f"JobId={job}", "TimeLimit=60")
+
+
+def until_it_goes(lab: Lab, job: str) -> None:
     until = time.monotonic() + 60
     while "RUNNING" in lab.run("squeue", "-h", "-j", job, "-o", "%T") and time.monotonic() < until:
         time.sleep(1)
+
+
+def slurmd_killed(lab: Lab, job: str) -> None:
+    lab.kill_daemon("n2")
+    until_it_goes(lab, job)
     lab.let_daemon("n2")
 
 
@@ -72,19 +82,21 @@ def node_off_for_long(lab: Lab, job: str) -> None:
     lab.switch_on("n2")
 
 
-SAVES = {user_signal, preemption}
+SAVES = {user_signal, preemption, time_limit}
 """What gives the run time to save."""
+SLOW = {time_limit, slurmd_killed}
+"""What SLURM takes its time to notice, while the ranks go on."""
 
 
 @pytest.mark.parametrize(
-    "disturb", [user_signal, preemption, requeue, slurmd_killed, node_of_rank_0_off_and_on, node_off_for_long]
+    "disturb", [time_limit, user_signal, preemption, requeue, slurmd_killed, node_of_rank_0_off_and_on, node_off_for_long]
 )
 def test_a_disturbed_run_ends_the_same(cluster_runs, undisturbed, disturb):
     check(cluster_runs, undisturbed, disturb.__name__.replace("_", "-"), disturb)
 
 
 def check(runs: ClusterRuns, undisturbed: dict, name: str, disturb) -> None:
-    steps = LONG if disturb is slurmd_killed else STEPS  # its ranks go on until SLURM has noticed
+    steps = LONG if disturb in SLOW else STEPS
     job = runs.submit(name, f"train.steps={steps}", *SAME)
     runs.wait(lambda: runs.last_step(name) >= 45, "step 45")
     disturb(runs.lab, job)
