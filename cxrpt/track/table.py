@@ -28,6 +28,8 @@ class _Panel:
     axis: str
 
 
+_WORDS = r"eval/grounding/words/[a-z]+/gain_over_swapped"
+_REGIONS = r"eval/grounding/regions/(one_side/)?gain_over_wrong"
 _PANELS = (
     _Panel("Masked language loss", r"loss/mlm(/.+)?", r"loss/mlm", "nats a masked token"),
     _Panel("Masked vision loss", r"loss/mvm\d*", r"loss/mvm", "mean over scales and patches"),
@@ -43,12 +45,8 @@ _PANELS = (
         "Regeneration", r"eval/regenerate/mixed/[\d.]+/psnr(_telea|_biharmonic)?", r"eval/regenerate/mixed/(15|75)/psnr",
         "PSNR of hidden pixels, dB",
     ),
-    _Panel(
-        "Hidden words, own over swapped picture", *[r"eval/grounding/words/[a-z]+/gain_over_swapped"] * 2, "accuracy gained"
-    ),
-    _Panel(
-        "Hidden regions, own over wrong report", *[r"eval/grounding/regions/(one_side/)?gain_over_wrong"] * 2, "PSNR gained, dB"
-    ),
+    _Panel("Hidden words, own over swapped picture", _WORDS, _WORDS, "accuracy gained"),
+    _Panel("Hidden regions, own over wrong report", _REGIONS, _REGIONS, "PSNR gained, dB"),
 )  # fmt: skip
 
 _FROM_ZERO = {"Speed", "Utilisation", "Parts of a step"}
