@@ -116,15 +116,6 @@ def _go_on(job: str, restart: int) -> None:
     time.sleep(_WAITS_FOR_ITS_END_S)
 
 
-def again(most: int) -> None:
-    """Queue this job again, or this task of an array, unless that was done so often before."""
-    from cxrpt.dist.world import slurm_task
-
-    task = slurm_task()
-    if task is not None and task.restart < most:
-        _go_on(task.job, task.restart)
-
-
 def refuse(error: InputError) -> NoReturn:
     """End this task as bad input ends a command: one line, code 2, where submitit would print a traceback and end with 1."""
     sys.stderr.write(f"cxrpt: {error}\n")

@@ -25,20 +25,16 @@ class ShareJob:
     settings: BuildSettings
     share: int
     of: int
-    retries: int
 
     def __call__(self) -> int:
-        """Convert; a task that fails is queued again, alone, so often."""
+        """Convert; gives the number of inputs."""
         from data_prep.build.run import convert_share
-        from launch.job import again, refuse
+        from launch.job import refuse
 
         try:
             return convert_share(self.settings, self.share, self.of)
         except InputError as error:
             refuse(error)
-        except Exception:
-            again(self.retries)
-            raise
 
 
 @dataclass(frozen=True)
@@ -84,15 +80,32 @@ def submit_build(settings: BuildSettings, cluster: Path) -> None:
     at_once = {"array_parallelism": place.prep.at_once} if place.prep.at_once else {}
 
     def made(kind: str, after: str) -> Any:
-        words = {"nodes": 1, "ntasks_per_node": 1, "dependency": after or None}
+        words = {"nodes": 1, "ntasks_per_node": 1, "dependency": after or None, "teardown": _once_more(place.prep.retries)}
         return executor(folder, f"{name}-{kind}", place, place.prep, code, **words, **at_once)
 
-    tasks, retries = place.prep.tasks, place.prep.retries
-    look = submit_job(made("look", ""), ShareJob(settings, 0, 0, retries))
-    shares = [ShareJob(settings, share, tasks, retries) for share in range(tasks)]
+    tasks = place.prep.tasks
+    look = submit_job(made("look", ""), ShareJob(settings, 0, 0))
+    shares = [ShareJob(settings, share, tasks) for share in range(tasks)]
     array = submit_array(made("convert", f"afterok:{look}"), shares)
     # Also after a task that failed for good: what it left is done here.
     finish = submit_job(made("finish", f"afterany:{array}"), FinishJob(settings))
     note.write_text(f"{look} {array} {finish}\n")
     typer.echo(f"jobs: {look} looks at the export, {array} converts it in {tasks} tasks, {finish} writes {settings.folder}")
     typer.echo(f"next: squeue --me; what they say is in {folder}")
+
+
+def _once_more(most: int) -> list[str]:
+    """Lines of shell by which a job, or one task of an array, that failed is queued again, alone, so often.
+
+    By the script, as a task that ran out of memory cannot do it. Bad input (2) does not get better; what was cancelled stays so.
+    """
+    return [
+        "code=$?",
+        'job="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"',
+        'job="${job:-$SLURM_JOB_ID}"',
+        f'if [ $code -ne 0 ] && [ $code -ne 2 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {most} ] &&',
+        '    scontrol show job "$job" --oneliner | grep -q "JobState=RUNNING"',
+        'then scontrol requeue "$job" && sleep 300',
+        "fi",
+        "exit $code",
+    ]
