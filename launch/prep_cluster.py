@@ -97,7 +97,7 @@ def submit_build(settings: BuildSettings, cluster: Path) -> None:
 def _once_more(most: int) -> list[str]:
     """Lines of shell by which a job, or one task of an array, that failed is queued again, alone, so often.
 
-    By the script, as a task that ran out of memory cannot do it. Bad input (2) does not get better; what was cancelled stays so.
+    By the script, as a task out of memory cannot do it. Bad input (2) does not get better, and what was cancelled stays so.
     """
     return [
         "code=$?",
