@@ -145,6 +145,9 @@ class EngineConfig:
     compile: bool = False
     """Compile the blocks (torch.compile) around attention, once for any number of rows. On a CPU it gained nothing (0.98 to
     1.00 of the speed, and half a minute at each start); on a GPU it was not measured. A C++ compiler must be there."""
+    deterministic: bool = False
+    """On a GPU only kernels that give the same bits every time, so that a run made twice, or resumed, is bitwise the same, but
+    slower. A CPU always gives the same bits."""
     max_skipped_steps: int = 20
     """Steps in a row with a non-finite loss or gradient after which the run stops."""
     hang_timeout_s: float = 900.0

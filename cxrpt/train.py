@@ -23,7 +23,7 @@ from cxrpt.data.loading.micro_batches import micro_batches
 from cxrpt.data.loading.to_device import on_device
 from cxrpt.dist.collectives import from_first_rank, gather_objects, gather_rows_of_ranks
 from cxrpt.dist.engine import DTYPES, Engine
-from cxrpt.dist.world import World, fit_timeouts, join_world, leave_world
+from cxrpt.dist.world import World, fit_timeouts, join_world, leave_world, use_deterministic_kernels
 from cxrpt.dry_run import dry_run, largest_micro_batch
 from cxrpt.errors import InputError
 from cxrpt.machine import raise_open_files
@@ -60,6 +60,8 @@ def train(config: RunConfig, stop: StopFlag, accept_data_change: bool = False, l
         RuntimeError: a loader worker was killed.
     """
     raise_open_files()
+    if config.engine.deterministic:
+        use_deterministic_kernels()
     world = join_world(config.engine.device, config.engine.hang_timeout_s, config.run_dir / "meeting")
     spans = Spans(world.device)
     try:

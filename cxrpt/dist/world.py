@@ -65,6 +65,13 @@ def choose_device(wanted: str, local_rank: int) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
+def use_deterministic_kernels() -> None:
+    """Let this process call only kernels that give the same bits every time; before anything is done on a GPU."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 def local_environment(rank: int, size: int, rendezvous: str, threads: int) -> dict[str, str]:
     """What the local launcher sets for one of `size` ranks on this machine; `threads` 0 leaves the thread count alone."""
     environment = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "LOCAL_SIZE": size, RENDEZVOUS: rendezvous}
