@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo real test long slurm checks format clean
+.PHONY: setup demo real test long slurm bench checks format clean
 
 setup: $(READY)
 
@@ -27,6 +27,9 @@ long: $(READY)
 
 slurm: $(READY)
 	CXRPT_SLURM_TESTS=1 $(BIN)/python -m pytest -q -m slurm tests/slurm
+
+bench: $(READY)
+	$(BIN)/python benchmarks/all_on_cpu.py
 
 checks: $(READY)
 	$(BIN)/ruff format --check .
