@@ -134,6 +134,23 @@ def executor(folder: Path, name: str, cluster: ClusterConfig, resources: JobReso
     return made
 
 
+def requeue_lines(condition: str) -> list[str]:
+    """Lines of shell after srun, with its exit code in `$code`, that queue the job, or this task of an array, again.
+
+    What was cancelled meanwhile stays so. The script ends with srun's code.
+    """
+    return [
+        "code=$?",
+        'job="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"',
+        'job="${job:-$SLURM_JOB_ID}"',
+        'restart="${SLURM_RESTART_COUNT:-0}"',
+        f'if {condition} && scontrol show job "$job" --oneliner | grep -q "JobState=RUNNING"',
+        'then scontrol requeue "$job" && sleep 300',
+        "fi",
+        "exit $code",
+    ]
+
+
 def submit_job(made: Any, call: Callable[[], Any]) -> str:
     """Submit one callable; gives the job's number.
 

@@ -5,6 +5,7 @@ callable anew and count time limits, is not taken: it acts on rank 0 alone and k
 """
 
 import os
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class TrainJob:
         if code == 0 or (code == 75 and (rank > 0 or (self.run_dir / STOP_FILE).exists())):
             return 0
         if code == 75 or (code == LOST_ANOTHER and not failed.exists()):
-            _go_on(job, restart)
+            _go_on(self.run_dir, job, restart)
             _end(code if code == 75 else 1)
         if code != LOST_ANOTHER:
             # Those that lose this rank must not take it for a machine that has died.
@@ -98,15 +99,21 @@ class EvaluateJob:
         except InputError as error:
             refuse(error)
         if code == 75:
-            _go_on(task.job, task.restart)
+            _go_on(self.run_dir, task.job, task.restart)
             _end(75)
         return code
 
 
-def _go_on(job: str, restart: int) -> None:
+def _go_on(run_dir: Path, job: str, restart: int) -> None:
     """Queue this job again, unless it was cancelled or is not this one any more; it is killed meanwhile."""
     from launch import slurm
 
+    if shutil.which("scontrol") is None:
+        # In a container, which rarely holds SLURM's commands: the job's script does it, once all tasks have ended.
+        note = again_note(run_dir, job, str(restart))
+        note.parent.mkdir(exist_ok=True)
+        note.touch()
+        return
     try:
         if slurm.restarts(job) == ("RUNNING", restart):
             slurm.requeue(job)
@@ -114,6 +121,11 @@ def _go_on(job: str, restart: int) -> None:
         sys.stderr.write(f"cxrpt: the job could not be queued again: {error}\n")
         return
     time.sleep(_WAITS_FOR_ITS_END_S)
+
+
+def again_note(run_dir: Path, job: str, restart: str) -> Path:
+    """What a task leaves that cannot queue its job again itself."""
+    return run_dir / "meeting" / f"{job}-{restart}.again"
 
 
 def refuse(error: InputError) -> NoReturn:

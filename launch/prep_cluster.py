@@ -14,7 +14,7 @@ import typer
 from cxrpt.errors import InputError
 from data_prep.build.settings import BuildSettings
 from launch import slurm
-from launch.cluster import executor, keep_code, submit_array, submit_job
+from launch.cluster import executor, keep_code, requeue_lines, submit_array, submit_job
 from launch.cluster_config import load_cluster
 
 
@@ -95,17 +95,8 @@ def submit_build(settings: BuildSettings, cluster: Path) -> None:
 
 
 def _once_more(most: int) -> list[str]:
-    """Lines of shell by which a job, or one task of an array, that failed is queued again, alone, so often.
+    """The lines by which a job, or one task of an array, that failed is queued again, alone, so often.
 
-    By the script, as a task out of memory cannot do it. Bad input (2) does not get better, and what was cancelled stays so.
+    By the script, as a task that ran out of memory cannot do it. Bad input (2) does not get better.
     """
-    return [
-        "code=$?",
-        'job="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"',
-        'job="${job:-$SLURM_JOB_ID}"',
-        f'if [ $code -ne 0 ] && [ $code -ne 2 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {most} ] &&',
-        '    scontrol show job "$job" --oneliner | grep -q "JobState=RUNNING"',
-        'then scontrol requeue "$job" && sleep 300',
-        "fi",
-        "exit $code",
-    ]
+    return requeue_lines(f'[ $code -ne 0 ] && [ $code -ne 2 ] && [ "$restart" -lt {most} ]')

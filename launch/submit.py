@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,19 @@ from omegaconf import OmegaConf
 from cxrpt.config import RunConfig, load_config
 from cxrpt.errors import InputError
 from launch import slurm
-from launch.cluster import executor, keep_code, new_job, note_job, script_of, slurm_folder, submit_job, submitted_jobs
+from launch.cluster import (
+    executor,
+    keep_code,
+    new_job,
+    note_job,
+    requeue_lines,
+    script_of,
+    slurm_folder,
+    submit_job,
+    submitted_jobs,
+)
 from launch.cluster_config import ClusterConfig, load_cluster, split_words
-from launch.job import EvaluateJob, TrainJob
+from launch.job import EvaluateJob, TrainJob, again_note
 from launch.pretrain import ConfigFile, Overrides, Resume
 
 
@@ -89,7 +100,8 @@ def _training(run: RunConfig, place: ClusterConfig, code: Path) -> Any:
         slurm_folder(run.run_dir).resolve(), job_name(run.run_dir), place, train, code,
         nodes=train.nodes, ntasks_per_node=train.ranks_per_node,
         # SLURM itself sees to it that of two jobs of a run only one runs; the run's lease sees to the rest.
-        dependency="singleton", additional={"signal": f"{train.signal}@{train.signal_delay_s}"},
+        dependency="singleton", teardown=_by_script(run.run_dir),
+        additional={"signal": f"{train.signal}@{train.signal_delay_s}"},
     )  # fmt: skip
 
 
@@ -98,8 +110,15 @@ def _evaluation(run: RunConfig, place: ClusterConfig, code: Path) -> Any:
     name = f"{job_name(run.run_dir)}-evaluate"
     return executor(
         slurm_folder(run.run_dir).resolve(), name, place, place.evaluate, code, nodes=1, ntasks_per_node=1,
+        teardown=_by_script(run.run_dir),
         additional={"signal": signal},
     )  # fmt: skip
+
+
+def _by_script(run_dir: Path) -> list[str]:
+    """Lines that queue a job again whose tasks, in a container, could not."""
+    note = again_note(run_dir.resolve(), "$SLURM_JOB_ID", "$restart")
+    return requeue_lines(f'[ -e {shlex.quote(str(note.parent))}/"{note.name}" ]')
 
 
 def job_name(run_dir: Path) -> str:

@@ -3,6 +3,7 @@
 However it is disturbed, it ends, its losses are bitwise those of four local ranks, and no step that was saved is made again.
 """
 
+import sys
 import time
 
 import pytest
@@ -116,3 +117,19 @@ def test_preemption_without_a_user_signal(undisturbed, tmp_path_factory):
     with Lab(preempt_signal=False) as lab:
         runs = ClusterRuns(tmp_path_factory.mktemp("cluster"), lab)
         check(runs, undisturbed, "preemption", preemption)
+
+
+def test_a_container_without_slurms_commands(cluster_runs, undisturbed, tmp_path):
+    """An image that holds Python alone, played by a command that takes the rest away: the job's script queues it again."""
+    apptainer = tmp_path / "bin" / "apptainer"
+    apptainer.parent.mkdir()
+    apptainer.write_text('#!/bin/sh\n# exec --nv IMAGE PYTHON ...\nshift 3\nPATH=/nowhere exec "$@"\n')
+    apptainer.chmod(0o755)
+    container = ("kind=apptainer", "image=cxrpt.sif", f"python={sys.executable}")
+    words = [f"train.steps={STEPS}", *SAME, *(f"cluster.container.{word}" for word in container)]
+    job = cluster_runs.submit("contained", *words, f"cluster.setup=['export PATH={apptainer.parent}:$PATH']")
+    cluster_runs.wait(lambda: cluster_runs.last_step("contained") >= 45, "step 45")
+    user_signal(cluster_runs.lab, job)
+    cluster_runs.wait_until_done("contained", STEPS)
+    assert cluster_runs.losses("contained") == {step: undisturbed[step] for step in range(1, STEPS + 1)}
+    assert [one.code for one in read_attempts(cluster_runs.folder("contained"))] == [75, 0]

@@ -75,6 +75,7 @@ def test_the_script_asks_for_what_the_cluster_file_says(cluster, capsys):
     assert lines.index("module load cuda") < lines.index("export NCCL_DEBUG=WARN") and "export A_PATH='a b'" in lines
     assert "export OMP_NUM_THREADS=3" in lines
     assert "--kill-on-bad-exit=0" in script
+    assert f'[ -e {cluster.run}/meeting/"$SLURM_JOB_ID-$restart.again" ]' in script and lines[-1] == "exit $code"
     assert not cluster.run.exists(), "a look leaves nothing behind"
 
 
