@@ -14,14 +14,16 @@ _POLL_S = 0.5
 
 def logs(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
-    rank: Annotated[int, typer.Option(help="Which rank's.")] = 0,
+    rank: Annotated[int, typer.Option(help="Which rank's.", min=0)] = 0,
     evaluation: Annotated[bool, typer.Option("--evaluate", help="Those of the evaluation workers instead.")] = False,
-    lines: Annotated[int, typer.Option(help="Last lines of each file to begin with.")] = 40,
+    lines: Annotated[int, typer.Option(help="Last lines of each file to begin with.", min=1)] = 40,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they are written; Ctrl-C ends it.")] = False,
 ) -> None:
     """Print the end of a run's logs: what its job said on the terminal, and the rank's own log."""
     files = log_files(run, rank, evaluation)
     at: dict[Path, int] = {}
+    if follow and not any(file.exists() for file in files):
+        typer.echo(f"{run} has written nothing yet; cxrpt status {run} tells what it waits for", err=True)
     while True:
         for file in files:
             if not file.exists():
@@ -47,7 +49,7 @@ def logs(
 
 
 def log_files(run: Path, rank: int, evaluation: bool) -> list[Path]:
-    """The files of one rank of the newest job, or of all evaluation workers.
+    """The files of one rank of the newest job that has written any, or of all evaluation workers.
 
     Raises:
         InputError: no run directory.
@@ -56,7 +58,12 @@ def log_files(run: Path, rank: int, evaluation: bool) -> list[Path]:
         raise InputError(f"{run} is no run directory: it holds no config.yaml")
     kind = "evaluate" if evaluation else "train"
     jobs = [job.job for job in submitted_jobs(run) if job.kind == kind]
-    shown = [
-        slurm_folder(run) / job / f"{job}_{0 if evaluation else rank}_log.err" for job in (jobs if evaluation else jobs[-1:])
-    ]
-    return shown if evaluation else [*shown, run / "logs" / f"rank-{rank}.log"]
+    told = {
+        job: [slurm_folder(run) / job / f"{job}_{0 if evaluation else rank}_log.{end}" for end in ("out", "err")]
+        for job in jobs
+    }
+    if evaluation:
+        return [file for files in told.values() for file in files]
+    # A job that was cancelled while it waited has said nothing: the one before has.
+    newest = next((files for files in reversed(told.values()) if any(file.exists() for file in files)), [])
+    return [*newest, run / "logs" / f"rank-{rank}.log"]

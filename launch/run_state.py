@@ -120,7 +120,11 @@ def _state(
     if done:
         return "done", ""
     last = attempts[-1] if attempts else None
+    if training and training[-1].job not in known and (last is None or (last.job and last.code in (None, 75) and not asked)):
+        return "unknown", f"job {training[-1].job}: SLURM was not heard"
     ended = job.state if job is not None and job.state not in ("COMPLETED", slurm.GONE) else ""
+    if asked and ended.startswith("CANCELLED") and not any(one.job == training[-1].job for one in attempts):
+        return "stopped", "before it began"
     if last is None:
         return ("dead", ended) if job is not None else ("never started", "")
     if last.code == 75:
@@ -134,6 +138,8 @@ def _next(run_dir: Path, state: str, waiting: int, evaluators: bool, on_cluster:
     again = "cxrpt submit" if on_cluster else "cxrpt pretrain"
     if state in ("queued", "requeued", "running", "stopping"):
         return f"cxrpt logs {run_dir} -f"
+    if state == "unknown":
+        return f"cxrpt status {run_dir}"
     if state == "dead":
         return f"cxrpt logs {run_dir}, then {again} again"
     if state in ("stopped", "never started"):

@@ -10,6 +10,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from cxrpt.errors import InputError
 from launch import slurm
 from launch.cluster import submitted_jobs
 from launch.run_state import RunStatus, find_runs, status_of
@@ -21,14 +22,28 @@ def status(
 ) -> None:
     """Tell for each run what it is doing, how far it is, when it was last saved, and what to type next."""
     found = find_runs(runs)
-    known: dict[str, slurm.JobState] | None = {}
+    known: dict[str, slurm.JobState] = {}
     if slurm.has_slurm():
-        known = slurm.states([job.job for run in found for job in submitted_jobs(run)])
-    told = [status_of(run, known) for run in found]
+        try:
+            known = slurm.states([job.job for run in found for job in submitted_jobs(run)])
+        except InputError as error:
+            typer.echo(f"cxrpt: {error}; what run directories tell follows", err=True)
+    told, problems = [], []
+    for run in found:
+        try:
+            told.append(status_of(run, known))
+        except InputError as error:
+            problems.append(str(error))
     if form:
         for one in told:
             typer.echo(json.dumps(vars(one)))
-        return
+    elif told:
+        _show(told)
+    if problems:
+        raise InputError("; ".join(problems))
+
+
+def _show(told: list[RunStatus]) -> None:
     table = Table(box=SIMPLE)
     for name in ("run", "state", "step", "left", "loss", "samples/s", "checkpoint", "to evaluate", "job"):
         table.add_column(
@@ -46,7 +61,7 @@ def _cells(one: RunStatus) -> tuple[str, ...]:
     saved = "none" if one.checkpoint_age_s is None else f"{one.checkpoint:,}, {_span(one.checkpoint_age_s)} ago"
     return (
         one.run,
-        f"{one.state}{f' ({one.why})' if one.why else ''}",
+        f"{one.state}{f' ({one.why[:60]})' if one.why else ''}",
         f"{one.step:,} / {one.steps:,}",
         "" if one.left_s is None else _span(one.left_s),
         ", ".join(f"{name} {value:.3f}" for name, value in one.loss.items()),

@@ -2,8 +2,8 @@
 
     {"attempt": 2, "step": 120, "time": 1764000000.0, "kind": "train", "metrics": {"loss/mlm": 3.2, ...}}
 
-Every start of a run is an attempt. Steps after the last checkpoint run again after a kill; readers take, for each kind
-and step, the last attempt.
+Every start of a run is an attempt. Steps after the last checkpoint run again after a kill: readers leave out what an earlier
+attempt wrote of steps from which on a later one went its own way.
 
     file    ... line line | line line li          | what a sync has put on the disk for sure ends here
     memory                | line line line line   what follows it, until the next sync: nothing of it can be lost by the disk
@@ -187,7 +187,9 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[Entry]:
-    """The last attempt's entry of every (kind, step), by step; torn lines are passed over.
+    """The entries of the run as it stands, one of every (kind, step), by step; torn lines are passed over.
+
+    An attempt's entries count up to the first step that a later attempt has logged.
 
     Raises:
         InputError: the file is there and cannot be read.
@@ -196,11 +198,16 @@ def read_journal(path: Path) -> list[Entry]:
         lines = path.read_bytes() if path.exists() else b""
     except OSError as error:
         raise InputError(f"{path} cannot be read ({_reason(error)}): mend its rights or its disk") from None
-    latest: dict[tuple[str, int], Entry] = {}
-    for entry in parse_lines(lines):
-        key = (entry.kind, entry.step)
-        if key not in latest or entry.attempt >= latest[key].attempt:
-            latest[key] = entry
+    entries = parse_lines(lines)
+    begins: dict[int, int] = {}
+    for entry in entries:
+        begins[entry.attempt] = min(entry.step, begins.get(entry.attempt, entry.step))
+    # Of all later attempts the earliest begin counts.
+    ends, end = {}, math.inf
+    for attempt in sorted(begins, reverse=True):
+        ends[attempt] = end
+        end = min(end, begins[attempt])
+    latest = {(entry.kind, entry.step): entry for entry in entries if entry.step < ends[entry.attempt]}
     return sorted(latest.values(), key=lambda entry: (entry.step, entry.kind))
 
 

@@ -100,7 +100,8 @@ def sync_once(run_dir: Path, look: bool = True) -> int:
 def fetch_metrics(run_dir: Path) -> list[Entry]:
     """What the tracking server holds of a run, one entry a step; names as `metric_name` gives them.
 
-    Of a value that was sent again, as that of an evaluation which was repeated, the newest counts.
+    Of a value that was sent again, as that of an evaluation which was repeated, the newest counts; of training, no step that a
+    later attempt has not reached again.
 
     Raises:
         InputError: the run is not tracked, or the server holds nothing of it.
@@ -115,9 +116,14 @@ def fetch_metrics(run_dir: Path) -> list[Entry]:
         if not state.run_id or _is_gone(client, state.run_id):
             raise InputError(f"the tracking server holds nothing of {run_dir}: run `cxrpt metrics {run_dir} --sync`")
         for name in client.get_run(state.run_id).data.metrics:
-            for point in sorted(client.get_metric_history(state.run_id, name), key=lambda point: point.timestamp):
-                steps.setdefault(point.step, {})[name] = point.value
+            values: dict[int, float] = {}  # in the order of steps, but for evaluations, which may take them in any
+            for point in sorted(client.get_metric_history(state.run_id, name), key=lambda point: (point.timestamp, point.step)):
+                while values and not name.startswith("eval/") and next(reversed(values)) >= point.step:
+                    values.popitem()
+                values[point.step] = point.value
                 times[point.step] = max(times.get(point.step, 0.0), point.timestamp / 1000)
+            for step, value in values.items():
+                steps.setdefault(step, {})[name] = value
     return [Entry(1, step, times[step], "train", steps[step]) for step in sorted(steps)]
 
 

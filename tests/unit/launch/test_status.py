@@ -87,16 +87,41 @@ def test_what_is_done_is_done(make_run, tmp_path, capsys, monkeypatch):
 def test_logs_are_those_of_the_newest_job(run, capsys):
     for job in ("7", "9"):
         note_job(run, new_job("train", job))
-    wanted = slurm_folder(run) / "9" / "9_1_log.err"
-    assert log_files(run, 1, False) == [wanted, run / "logs" / "rank-1.log"]
+    assert log_files(run, 1, False) == [run / "logs" / "rank-1.log"]
     with pytest.raises(SystemExit):
         main(["logs", str(run)])
     assert "has written no such log yet" in capsys.readouterr().err
-    wanted.parent.mkdir()
-    wanted.write_text("one\ntwo\n")
+    note_job(run, new_job("train", "11"))  # cancelled while it waited
+    for end in ("out", "err"):
+        wanted = slurm_folder(run) / "9" / f"9_1_log.{end}"
+        wanted.parent.mkdir(exist_ok=True)
+        wanted.write_text(f"one\ntwo of {end}\n")
     main_ok(["logs", str(run), "--rank", "1", "--lines", "1"])
     said = capsys.readouterr().out
-    assert "two" in said and "one" not in said
+    assert "two of out" in said and "two of err" in said and "one" not in said
+
+
+def test_a_job_that_was_stopped_while_it_waited(run):
+    note_job(run, new_job("train", "7"))
+    (run / STOP_FILE).touch()
+    assert state(run, JobState("7", "CANCELLED")) == ("stopped", "before it began")
+    assert status_of(run, {"7": JobState("7", "CANCELLED")}).next == "cxrpt submit again"
+
+
+def test_one_broken_run_does_not_hide_the_others(run, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["status", str(run), str(tmp_path / "none")])
+    told = capsys.readouterr()
+    assert end.value.code == 2 and "never started" in told.out and "none is no run directory" in told.err
+
+
+def test_slurm_that_does_not_answer_leaves_the_run_directory(run, commands, capsys):
+    note_job(run, new_job("train", "7"))
+    commands("squeue", "", 1)
+    ended(run, 75)
+    main_ok(["status", str(run)])
+    told = capsys.readouterr()
+    assert "unknown" in told.out and "SLURM" in told.err and "20 / 30" in told.out
 
 
 def main_ok(words: list[str]) -> None:
