@@ -16,8 +16,14 @@ BASE = "base"
 """Key of a yaml file that names another, beside it, from which it differs."""
 
 
-def read_layers(schema: type[T], path: Path | None, overrides: list[str] | None = None) -> T:
+def read_layers(schema: type[T], path: Path | None, overrides: list[str] | None = None, of_words: str = "command line") -> T:
     """The defaults of a tree of dataclasses, then what a file and words of the command line say otherwise.
+
+    Args:
+        schema: the tree's root.
+        path: of the file, if any.
+        overrides: the words, as key=value.
+        of_words: what messages call these.
 
     Raises:
         InputError: no such file, not yaml, an unknown key, or a value of the wrong type.
@@ -31,7 +37,7 @@ def read_layers(schema: type[T], path: Path | None, overrides: list[str] | None 
         for word in overrides or []:
             if not re.match(r"[A-Za-z_][\w.-]*=", word):
                 raise InputError(f"{word!r} is not of the form key=value")
-            layers.append(("command line", OmegaConf.from_dotlist([word])))
+            layers.append((of_words, OmegaConf.from_dotlist([word])))
         for where, layer in layers:
             given = OmegaConf.to_container(layer)
             if not isinstance(given, dict):

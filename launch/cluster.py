@@ -8,11 +8,14 @@ RUN_DIR/slurm/
 
 import hashlib
 import json
+import re
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +160,8 @@ def submit_job(made: Any, call: Callable[[], Any]) -> str:
     Raises:
         InputError: SLURM refused it.
     """
-    from submitit.core.utils import FailedJobError
-
-    try:
+    with _refusals():
         return str(made.submit(call).job_id)
-    except FailedJobError as error:
-        said = " ".join(str(error).split())
-        raise InputError(f"SLURM refused the job: {said[-300:]}") from None
 
 
 def submit_array(made: Any, calls: Sequence[Callable[[], Any]]) -> str:
@@ -172,14 +170,22 @@ def submit_array(made: Any, calls: Sequence[Callable[[], Any]]) -> str:
     Raises:
         InputError: SLURM refused it.
     """
+    with _refusals(), made.batch():
+        jobs = [made.submit(call) for call in calls]
+    return str(jobs[0].job_id).split("_")[0]
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What sbatch says against a job, as one line; submitit would also copy it to the terminal."""
     from submitit.core.utils import FailedJobError
 
     try:
-        with made.batch():
-            jobs = [made.submit(call) for call in calls]
-        return str(jobs[0].job_id).split("_")[0]
+        with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
+            yield
     except FailedJobError as error:
-        raise InputError(f"SLURM refused the jobs: {' '.join(str(error).split())[-300:]}") from None
+        said = re.findall(r"sbatch: error: (.+)", str(error)) or [" ".join(str(error).split())[-300:]]
+        raise InputError(f"SLURM refused the job ({'; '.join(said)}): `sinfo` shows partitions and limits") from None
 
 
 def script_of(made: Any) -> str:

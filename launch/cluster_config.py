@@ -107,7 +107,7 @@ def load_cluster(path: Path, overrides: list[str]) -> ClusterConfig:
     Raises:
         InputError: as `read_layers`, or a value out of its range.
     """
-    config = read_layers(ClusterConfig, path, overrides)
+    config = read_layers(ClusterConfig, path, overrides, f"words {PREFIX}*")
     _check(config)
     return config
 
@@ -123,23 +123,37 @@ def _check(config: ClusterConfig) -> None:
     for section in ("train", "evaluate", "prep"):
         job: JobResources = getattr(config, section)
         for key in ("time_min", "cpus_per_task"):
-            require(getattr(job, key) > 0, f"{section}.{key}", getattr(job, key), "must be above 0")
+            require(getattr(job, key) > 0, f"{PREFIX}{section}.{key}", getattr(job, key), "must be above 0")
         for key in ("mem_gb", "gpus_per_node"):
-            require(getattr(job, key) >= 0, f"{section}.{key}", getattr(job, key), "must be 0 (the cluster's default) or more")
+            require(
+                getattr(job, key) >= 0,
+                f"{PREFIX}{section}.{key}",
+                getattr(job, key),
+                "must be 0 (the cluster's default) or more",
+            )
     for key in ("nodes", "ranks_per_node"):
-        require(getattr(train, key) > 0, f"train.{key}", getattr(train, key), "must be above 0")
-    require(train.max_restarts >= 0, "train.max_restarts", train.max_restarts, "must be 0 or more")
-    require(config.evaluate.workers >= 0, "evaluate.workers", config.evaluate.workers, "must be 0 (none) or more")
-    require(config.prep.tasks > 0, "prep.tasks", config.prep.tasks, "must be above 0")
+        require(getattr(train, key) > 0, f"{PREFIX}train.{key}", getattr(train, key), "must be above 0")
+    require(train.max_restarts >= 0, PREFIX + "train.max_restarts", train.max_restarts, "must be 0 or more")
+    require(config.evaluate.workers >= 0, PREFIX + "evaluate.workers", config.evaluate.workers, "must be 0 (none) or more")
+    for key, value in (("at_once", config.prep.at_once), ("retries", config.prep.retries)):
+        require(value >= 0, f"{PREFIX}prep.{key}", value, "must be 0 or more")
+    require(config.prep.tasks > 0, PREFIX + "prep.tasks", config.prep.tasks, "must be above 0")
     require(
         train.signal in STOP_SIGNAL_NAMES and hasattr(signal, f"SIG{train.signal}"),
-        "train.signal", train.signal, f"must be one of {', '.join(STOP_SIGNAL_NAMES)}",
+        PREFIX + "train.signal", train.signal, f"must be one of {', '.join(STOP_SIGNAL_NAMES)}",
     )  # fmt: skip
     for section, delay in (("train", train.signal_delay_s), ("evaluate", config.evaluate.signal_delay_s)):
         limit = getattr(config, section).time_min * 60
-        require(0 < delay < limit, f"{section}.signal_delay_s", delay, f"must lie between 0 and the time limit, {limit} s")
-    require(container.kind in ("", "apptainer", "pyxis"), "container.kind", container.kind, "must be apptainer, pyxis or empty")
-    require(not container.kind or bool(container.image), "container.image", "", "name the image")
+        require(
+            0 < delay < limit, f"{PREFIX}{section}.signal_delay_s", delay, f"must lie between 0 and the time limit, {limit} s"
+        )
+    require(
+        container.kind in ("", "apptainer", "pyxis"),
+        PREFIX + "container.kind",
+        container.kind,
+        "must be apptainer, pyxis or empty",
+    )
+    require(not container.kind or bool(container.image), PREFIX + "container.image", "", "name the image")
     for name in config.environment:
         if _SECRET.search(name):
             raise InputError(

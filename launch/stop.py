@@ -41,7 +41,7 @@ def stop(run: RunDir) -> None:
 
 
 def cancel(run: RunDir) -> None:
-    """End all jobs of a run at once, without a save; what was saved stays, and `cxrpt submit` resumes it."""
+    """End all jobs of a run, which saves if SLURM leaves it the time; what was saved stays, and `cxrpt submit` resumes it."""
     config_of(run)
     jobs = [job.job for found in active_jobs(run).values() for job in found]
     if not jobs:

@@ -62,6 +62,7 @@ def submit(
 
 def _submit(run: RunConfig, place: ClusterConfig, call: TrainJob, ranks: int, prepared: Any) -> None:
     from cxrpt.checkpoint.store import committed_steps
+    from cxrpt.eval.watch import backlog
     from cxrpt.rundir import changed_settings, write_run_files
 
     jobs = submitted_jobs(run.run_dir)
@@ -76,6 +77,9 @@ def _submit(run: RunConfig, place: ClusterConfig, call: TrainJob, ranks: int, pr
         _tell_next(run.run_dir)
         return
     done = (committed_steps(run.run_dir) or [0])[-1] >= run.train.steps
+    if done and not backlog(run.run_dir, run):
+        typer.echo(f"{run.run_dir} is done and evaluated: {run.train.steps} steps; cxrpt metrics {run.run_dir}")
+        return
     if changed := changed_settings(run):
         typer.echo(f"cxrpt: {run.run_dir} was last started with other settings: {', '.join(changed)}", err=True)
     write_run_files(run, prepared.plan.fingerprint(), prepared.sources)
@@ -88,7 +92,11 @@ def _submit(run: RunConfig, place: ClusterConfig, call: TrainJob, ranks: int, pr
     else:
         typer.echo(f"{run.run_dir} is done: {run.train.steps} steps")
     for _ in range(place.evaluate.workers - len(active["evaluate"])):
-        job = submit_job(_evaluation(run, place, code), EvaluateJob(run.run_dir.resolve()))
+        try:
+            job = submit_job(_evaluation(run, place, code), EvaluateJob(run.run_dir.resolve()))
+        except InputError as error:
+            goes_on = "" if done else f" (training goes on as job {submitted_jobs(run.run_dir)[-1].job})"
+            raise InputError(f"only evaluation was refused{goes_on}: {error}") from None
         note_job(run.run_dir, new_job("evaluate", job))
         typer.echo(f"evaluation: job {job}")
     _tell_next(run.run_dir)

@@ -38,11 +38,12 @@ _PANELS = (
     _Panel("Parts of a step", r"speed/span_\w+_s", "", "s a step, slowest rank"),
     _Panel("Utilisation", r"speed/mfu", r"speed/mfu", "share of the matrix-product rate"),
     _Panel(
-        "Classification", r"eval/classify/(auroc|[a-z_]+/(0|100)/auroc|auroc/.+)", r"eval/classify/linear/(1|10)/auroc", "AUROC"
+        "Classification", r"eval/classify/(auroc|[a-z_]+/(0|100)/auroc|auroc/.+)", r"eval/classify/linear/(10|100)/auroc",
+        "AUROC",
     ),
     _Panel("Retrieval", r"eval/retrieve/.+/r10", r"eval/retrieve/(?!chance).+/r10", "recall at 10"),
     _Panel(
-        "Regeneration", r"eval/regenerate/mixed/[\d.]+/psnr(_telea|_biharmonic)?", r"eval/regenerate/mixed/(15|75)/psnr",
+        "Regeneration", r"eval/regenerate/mixed/[\d.]+/psnr(_telea|_biharmonic)?", r"eval/regenerate/mixed/[\d.]+/psnr",
         "PSNR of hidden pixels, dB",
     ),
     _Panel("Hidden words, own over swapped picture", _WORDS, _WORDS, "accuracy gained"),
@@ -210,8 +211,18 @@ def plot(frame: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
+_READABLE = (
+    (r".*/linear/(\d+)/auroc", r"linear probe, \1 % of labels"),
+    (r".*/(image_to_text|text_to_image)/r10", r"\1"),
+    (r".*/mixed/([\d.]+)/psnr", r"\1 % hidden"),
+)
+
+
 def _short(names: list[str]) -> list[str]:
-    """Names without the parts that all of them begin with."""
+    """Names as a legend shows them: in words, or without the parts that all of them begin with."""
+    for pattern, words in _READABLE:
+        if all(re.fullmatch(pattern, name) for name in names):
+            return [re.sub(pattern, words, name).replace("_", " ") for name in names]
     parts = [name.split("/") for name in names]
     same = 0
     while len(names) > 1 and all(len(part) > same + 1 and part[: same + 1] == parts[0][: same + 1] for part in parts):

@@ -127,10 +127,15 @@ def test_the_second_submit_attaches_and_a_later_one_resumes(cluster, capsys):
 
 
 def test_a_run_that_is_done_is_only_evaluated(cluster, capsys, monkeypatch):
-    monkeypatch.setattr("cxrpt.checkpoint.store.committed_steps", lambda run: [30])
+    for module in ("cxrpt.checkpoint.store", "cxrpt.eval.watch"):
+        monkeypatch.setattr(f"{module}.committed_steps", lambda run: [30])
     cluster.submit()
     assert "is done: 30 steps" in capsys.readouterr().out
     assert [job.kind for job in submitted_jobs(cluster.run)] == ["evaluate", "evaluate"]
+    (cluster.run / "evals" / "step-00000030").mkdir(parents=True)
+    (cluster.run / "evals" / "step-00000030" / "results.json").write_text("{}")
+    cluster.submit()
+    assert "is done and evaluated" in capsys.readouterr().out and len(submitted_jobs(cluster.run)) == 2
 
 
 def test_credentials_are_in_no_file_of_the_run(cluster, monkeypatch):
@@ -148,6 +153,19 @@ def test_what_slurm_refuses_is_told(cluster, commands, capsys):
               "--cluster", str(cluster.folder / "cluster.yaml")])  # fmt: skip
     assert end.value.code == 2 and "SLURM refused the job" in capsys.readouterr().err
     assert submitted_jobs(cluster.run) == []
+
+
+def test_a_refused_evaluation_does_not_hide_the_training_job(cluster, capsys):
+    sbatch = cluster.folder / "bin" / "sbatch"
+    refuse = 'if "evaluate" in open(sys.argv[-1]).read():\n    sys.exit("sbatch: error: invalid partition specified: cpu")\n'
+    sbatch.write_text(sbatch.read_text().replace("folder =", f"{refuse}folder ="))
+    with pytest.raises(SystemExit) as end:
+        main(["submit", str(cluster.folder / "c.yaml"), f"runs={cluster.folder}/runs", "name=mine", "data.lanes=8",
+              "--cluster", str(cluster.folder / "cluster.yaml")])  # fmt: skip
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and said.count("\n") == 1
+    assert "training goes on as job 100" in said and "invalid partition specified: cpu" in said
+    assert [job.kind for job in submitted_jobs(cluster.run)] == ["train"]
 
 
 def test_stop_ends_what_waits_and_signals_what_runs(cluster, commands, capsys):
