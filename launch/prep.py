@@ -9,9 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from data_prep.build.build_folder import BuildSummary
 from data_prep.build.path_map import explain
 from data_prep.build.run import build, census
 from data_prep.build.settings import BuildSettings, parse_split
@@ -20,6 +18,7 @@ from data_prep.sources.hospital import HospitalOptions, find_labels, find_report
 from data_prep.sources.mimic_cxr import MimicOptions
 from data_prep.sources.nih14 import Nih14Options
 from data_prep.sources.table_options import TableOptions, read_options
+from launch.build_summary import show_summary
 from launch.prep_cluster import submit_build
 
 prep_app = typer.Typer(help="Build de-identified shards from an export.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -207,27 +206,5 @@ def explain_command(
 
 def _build(settings: BuildSettings, dry_run: bool) -> None:
     console = Console(stderr=True)
-    _show(census(settings, console) if dry_run else build(settings, console))
+    show_summary(census(settings, console) if dry_run else build(settings, console))
     typer.echo("dry run: no picture was decoded and nothing was written" if dry_run else str(settings.folder))
-
-
-def _show(summary: BuildSummary) -> None:
-    if summary.was_complete:
-        typer.echo(f"{summary.folder} is complete: nothing to do (`cxrpt verify` tells whether it is whole)")
-    shown = Table("split", "patients", "pairs", "images only", "texts only", "shards")
-    for split, counts in summary.splits.items():
-        shown.add_row(split, *(str(counts[name]) for name in ("patients", "pairs", "images", "texts", "shards")))
-    Console().print(shown)
-    typer.echo(f"found {summary.found} = kept {summary.kept} + excluded {summary.excluded} + failed {summary.failed}")
-    for reason, number in summary.reasons.items():
-        typer.echo(f"  {reason}: {number}")
-    if summary.notes:
-        typer.echo("notes: " + ", ".join(f"{note} {number}" for note, number in summary.notes.items()))
-    if summary.near.get("pairs"):
-        near = summary.near
-        typer.echo(
-            f"near pictures: {near['pairs']} pairs, {near['other_patient']} of different patients, {near['other_split']} over "
-            f"two splits; `cxrpt inspect` shows them"
-        )
-    for remark in summary.remarks:
-        typer.echo(remark)

@@ -12,8 +12,10 @@ from typing import Any
 import typer
 
 from cxrpt.errors import InputError
-from data_prep.build.settings import BuildSettings
+from data_prep.build.run import build, convert_share, look_ahead
+from data_prep.build.settings import BuildSettings, check
 from launch import slurm
+from launch.build_summary import show_summary
 from launch.cluster import executor, keep_code, requeue_lines, submit_array, submit_job
 from launch.cluster_config import load_cluster
 
@@ -28,7 +30,6 @@ class ShareJob:
 
     def __call__(self) -> int:
         """Convert; gives the number of inputs."""
-        from data_prep.build.run import convert_share
         from launch.job import refuse
 
         try:
@@ -44,14 +45,15 @@ class FinishJob:
     settings: BuildSettings
 
     def __call__(self) -> str:
-        """Build; gives the folder."""
-        from data_prep.build.run import build
+        """Build, and tell what was built; gives the folder."""
         from launch.job import refuse
 
         try:
-            return str(build(self.settings).folder)
+            summary = build(self.settings)
         except InputError as error:
             refuse(error)
+        show_summary(summary)
+        return str(summary.folder)
 
 
 def submit_build(settings: BuildSettings, cluster: Path) -> None:
@@ -60,20 +62,19 @@ def submit_build(settings: BuildSettings, cluster: Path) -> None:
     Raises:
         InputError: no SLURM; jobs of this build wait or run; settings that cannot be meant.
     """
-    from data_prep.build.settings import check
-
     slurm.require_slurm()
     place = load_cluster(cluster, [])
     settings = replace(settings, processes=place.prep.cpus_per_task)
     check(settings)
     folder = settings.out.with_name(f"{settings.out.name}.{settings.institution}.slurm").resolve()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     note = folder / "jobs"
     before = note.read_text().split() if note.exists() else []
-    if active := [one.job for one in slurm.states(before).values() if one.is_active]:
-        raise InputError(
-            f"{settings.folder} is being built by jobs {', '.join(active)}: wait for them, or cancel them with scancel"
-        )
+    if any(one.is_active for one in slurm.states(before).values()):
+        raise InputError(f"{settings.folder} is being built by jobs {', '.join(before)}: wait, or scancel {' '.join(before)}")
+    if summary := look_ahead(settings):
+        show_summary(summary)
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     code = keep_code(folder)
     name = f"prep-{settings.institution}"
 
@@ -91,7 +92,8 @@ def submit_build(settings: BuildSettings, cluster: Path) -> None:
     finish = submit_job(made("finish", f"afterany:{array}"), FinishJob(settings))
     note.write_text(f"{look} {array} {finish}\n")
     typer.echo(f"jobs: {look} looks at the export, {array} converts it in {tasks} tasks, {finish} writes {settings.folder}")
-    typer.echo(f"next: squeue --me; what they say is in {folder}")
+    told = folder / finish / f"{finish}_0_log"
+    typer.echo(f"next: squeue --me; once they are through, {told}.out tells what was built, or {told}.err why not")
 
 
 def _once_more(most: int) -> list[str]:

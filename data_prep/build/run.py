@@ -76,6 +76,21 @@ def build(settings: BuildSettings, console: Console | None = None) -> BuildSumma
         raise InputError(f"the disk of {settings.out} is full: free some space and run the same command; it goes on") from None
 
 
+def look_ahead(settings: BuildSettings) -> BuildSummary | None:
+    """Refuse what `build` would refuse at once, before it is left to others; the export's folders are listed, no file is read.
+
+    Returns:
+        The summary where the build is complete.
+
+    Raises:
+        InputError: as `build`.
+    """
+    _, _, identity = _open(settings)
+    if (summary := completed(settings.folder, identity)) is None:
+        claim(settings.folder, identity)
+    return summary
+
+
 def convert_share(settings: BuildSettings, share: int, of: int, console: Console | None = None) -> int:
     """Do a share of a build's work, on any machine that sees its folders: `build` finds it done, and does the rest.
 
@@ -105,9 +120,9 @@ def convert_share(settings: BuildSettings, share: int, of: int, console: Console
 
 def _open(settings: BuildSettings) -> tuple[OpenedSource, Pseudonyms, dict[str, Any]]:
     check(settings)
+    source = open_source(settings)
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     pseudonyms = Pseudonyms(settings.institution, read_or_make_key(settings.key_path))
-    source = open_source(settings)
     return source, pseudonyms, identity_of(settings, source.fingerprint, pseudonyms)
 
 

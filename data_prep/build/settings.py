@@ -98,6 +98,10 @@ def check(settings: BuildSettings) -> None:
         if not kept:
             raise InputError(message)
     out, src = settings.out.resolve(), settings.src.resolve()
+    if file := next(
+        (path for path in (settings.folder.resolve(), out, *out.parents) if path.exists() and not path.is_dir()), None
+    ):
+        raise InputError(f"--out {settings.out}: {file.name} is a file there: name a folder")
     if out == src or (src.is_dir() and out.is_relative_to(src)):
         raise InputError("--out lies inside the export: a second build would read the first; name a folder outside it")
     if settings.key_path.resolve().is_relative_to(out):
