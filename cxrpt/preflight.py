@@ -153,6 +153,8 @@ def check_launch(config: RunConfig, ranks: int, accept_data_change: bool, last_g
     """
     if ranks < 1:
         raise InputError(f"--ranks {ranks}: must be at least 1")
+    if config.run_dir.exists() and not config.run_dir.is_dir():
+        raise InputError(f"{config.run_dir} is a file, where the run's folder would be: name another run, or remove it")
     saved = last_state(config.run_dir, last_good)
     prepared = prepare(config, 0, ranks, ranks // (nodes or 1), saved, accept_data_change)
     check_shards(prepared.sources, config.data.lanes, nodes or 1)

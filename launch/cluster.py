@@ -46,7 +46,7 @@ def submitted_jobs(run_dir: Path) -> list[Submitted]:
     """The jobs of a run, first to last."""
     try:
         lines = (slurm_folder(run_dir) / "jobs.jsonl").read_text().splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [Submitted(**json.loads(line)) for line in lines]
 

@@ -1,5 +1,6 @@
 """`cxrpt evaluate`: the downstream tasks on one checkpoint of a run."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,10 @@ def evaluate(
     from cxrpt.track.tracking_files import SETTINGS_NAME
     from cxrpt.track.trouble import TrackingError
 
+    began = time.time()
     results = evaluate_step(run, step, split=split, force=force)
+    if results.stat().st_mtime < began:
+        typer.echo(f"cxrpt: {results} was there already: --force evaluates again", err=True)
     wide_console().print(summary_table(read_results(results)))
     typer.echo(f"results: {results}")
     if page_path(results).exists():

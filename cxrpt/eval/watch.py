@@ -16,6 +16,7 @@ from cxrpt.checkpoint.store import committed_steps
 from cxrpt.config import RunConfig, config_of
 from cxrpt.errors import InputError
 from cxrpt.eval.claim import ClaimedError, Interrupted
+from cxrpt.eval.page.page import write_page
 from cxrpt.eval.worker import evaluate_step
 from cxrpt.track.sink import sync_once
 from cxrpt.track.trouble import TrackingError
@@ -72,6 +73,7 @@ def watch_run(run_dir: Path, stopped: Callable[[], bool]) -> int:
         left = [step for step in backlog(run_dir, config) if failures.get(step, 0) < _MAX_FAILURES]
         if not any(_try(run_dir, step, stopped, failures) for step in left):
             if ended and not left:
+                _renew_page(run_dir)
                 return 0
             if (now := _sign_of_life(run_dir)) != sign:
                 sign = now
@@ -81,6 +83,16 @@ def watch_run(run_dir: Path, stopped: Callable[[], bool]) -> int:
                 return 0
             time.sleep(_POLL_S)
     return 75
+
+
+def _renew_page(run_dir: Path) -> None:
+    """Write the last step's page again: its curves now have the steps that were evaluated after it."""
+    found = sorted(run_dir.glob("evals/*/results.json"))
+    try:
+        if found:
+            write_page(run_dir, found[-1])
+    except InputError as error:
+        log.warning("%s", error)
 
 
 def _sign_of_life(run_dir: Path) -> str:

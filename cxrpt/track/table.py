@@ -128,14 +128,14 @@ def write_table(frame: pd.DataFrame, form: str, out: Path | None) -> str:
     Gives the text where `out` is None.
 
     Raises:
-        InputError: an unknown format, or parquet without a file.
+        InputError: an unknown format, parquet without a file, or a place where no file can be.
     """
     if form not in FORMATS:
         raise InputError(f"format {form!r} is unknown: use one of {', '.join(FORMATS)}")
     if form == "parquet":
         if out is None:
             raise InputError("format parquet cannot be printed: name a file with --out")
-        out.parent.mkdir(parents=True, exist_ok=True)
+        _make_place(out)
         frame.to_parquet(out, index=False)
         return ""
     if form == "csv":
@@ -146,9 +146,18 @@ def write_table(frame: pd.DataFrame, form: str, out: Path | None) -> str:
         text = side_by_side(frame).to_string(float_format=_digits, na_rep="") + "\n"
     if out is None:
         return text
-    out.parent.mkdir(parents=True, exist_ok=True)
+    _make_place(out)
     out.write_text(text)
     return ""
+
+
+def _make_place(file: Path) -> None:
+    """Make the folder of a file to write."""
+    if file.is_dir():
+        raise InputError(f"{file} is a folder: name a file in it")
+    if blocker := next((path for path in file.parents if path.exists() and not path.is_dir()), None):
+        raise InputError(f"{file}: {blocker} is a file: name another place")
+    file.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _digits(value: float) -> str:
@@ -207,7 +216,7 @@ def plot(frame: pd.DataFrame, path: Path) -> None:
         figure.legend(handles=lines, loc="outside upper center", ncols=min(len(runs), 6), frameon=False)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_place(path)
     figure.savefig(path, dpi=130)
 
 

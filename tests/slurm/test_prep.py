@@ -48,3 +48,5 @@ def test_an_array_builds_the_same_bytes(lab, tmp_path):
     starts = [line.split("|")[0] for line in told if "PENDING" not in line]
     assert sorted(starts) == sorted([jobs[0], f"{jobs[1]}_0", *[f"{jobs[1]}_1"] * 2, f"{jobs[1]}_2", jobs[2]]), told
     assert (tmp_path / "failed-once").exists()
+    account = (tmp_path / "array.north.slurm" / jobs[2] / f"{jobs[2]}_0_log.out").read_text()
+    assert "kept" in account and "pairs" in account

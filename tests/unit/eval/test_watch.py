@@ -37,7 +37,10 @@ def test_a_worker_ends_with_the_run_and_its_backlog(run):
     assert backlog(run, config_of(run)) == [30, 20, 10]
     assert watch_run(run, lambda: False) == 0
     assert backlog(run, config_of(run)) == []
-    assert all((run / "evals" / f"step-{step:08d}" / "results.json").exists() for step in (10, 20, 30))
+    folders = [run / "evals" / f"step-{step:08d}" for step in (10, 20, 30)]
+    assert all((folder / "results.json").exists() for folder in folders)
+    pages = [(folder / "report.html").stat().st_mtime_ns for folder in folders]
+    assert pages[-1] == max(pages), "the newest was evaluated first, and shows what came after"
 
 
 def test_two_workers_share_the_work(run):

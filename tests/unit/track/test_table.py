@@ -78,6 +78,10 @@ def test_every_format_holds_the_same_numbers(run_dir, tmp_path):
     assert "eval/classify/auroc" in write_table(frame, "table", None)
     with pytest.raises(InputError, match="--out"):
         write_table(frame, "parquet", None)
+    with pytest.raises(InputError, match="is a folder: name a file"):
+        write_table(frame, "csv", tmp_path)
+    with pytest.raises(InputError, match="is a file: name another place"):
+        write_table(frame, "csv", tmp_path / "out" / "m.csv" / "n.csv")
     with pytest.raises(InputError, match="xml"):
         write_table(frame, "xml", None)
 
