@@ -4,6 +4,7 @@ SLURM knows which jobs wait and run; submitit calls a job lost whose node has di
 is asked. The run directory knows steps, saves, what an attempt ended with, and runs that were started without SLURM.
 """
 
+import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,18 +136,21 @@ def _state(
 
 
 def _next(run_dir: Path, state: str, waiting: int, evaluators: bool, on_cluster: bool) -> str:
-    again = "cxrpt submit" if on_cluster else "cxrpt pretrain"
-    if state in ("queued", "requeued", "running", "stopping"):
-        return f"cxrpt logs {run_dir} -f"
-    if state == "unknown":
-        return f"cxrpt status {run_dir}"
+    run = shlex.quote(str(run_dir))
+    again = f"cxrpt pretrain {run}/config.yaml"
+    if on_cluster:
+        again = f"cxrpt submit {run}/config.yaml --cluster {run}/cluster.yaml"
+    if state in ("running", "stopping"):
+        return f"cxrpt logs {run} -f"
+    if state in ("queued", "requeued", "unknown"):
+        return f"cxrpt status {run}"
     if state == "dead":
-        return f"cxrpt logs {run_dir}, then {again} again"
+        return f"cxrpt logs {run}, then {again}"
     if state in ("stopped", "never started"):
-        return f"{again} again"
+        return again
     if waiting and not evaluators:
-        return f"cxrpt evaluate {run_dir} --watch"
-    return f"cxrpt metrics {run_dir}"
+        return f"cxrpt evaluate {run} --watch"
+    return f"cxrpt metrics {run}"
 
 
 def find_runs(given: list[Path] | None) -> list[Path]:

@@ -116,5 +116,6 @@ def _asked(words: list[str]) -> str:
         raise InputError(f"no SLURM here ({words[0]} is not found)") from None
     if done.returncode:
         said = " ".join(done.stderr.split()) or f"code {done.returncode}"
-        raise InputError(f"SLURM refused ({words[0]}): {said}")
+        what = "does not answer" if words[0] in ("squeue", "sacct") else "refused"
+        raise InputError(f"SLURM {what} ({words[0]}): {said}")
     return done.stdout

@@ -147,4 +147,5 @@ def _alone(run_dir: Path) -> Iterator[None]:
 
 
 def _tell_next(run_dir: Path) -> None:
-    typer.echo(f"next: cxrpt status {run_dir} | cxrpt logs {run_dir} -f | cxrpt stop {run_dir}")
+    run = shlex.quote(str(run_dir))
+    typer.echo(f"next: cxrpt status {run} | cxrpt logs {run} -f | cxrpt stop {run}")

@@ -71,7 +71,8 @@ def find_results(run_dir: Path, step: int | None, split: str | None) -> Path:
     name = "results.json" if split in (None, config.eval.split) else f"results-{split}.json"
     found = {_step_of(path): path for path in (run_dir / "evals").glob(f"step-*/{name}")}
     if not found:
-        raise InputError(f"{run_dir} holds no evals/step-*/{name}: evaluate it first with `cxrpt evaluate {run_dir}`")
+        of_split = "" if name == "results.json" else f" --split {split}"
+        raise InputError(f"{run_dir} holds no evals/step-*/{name}: evaluate it first with `cxrpt evaluate {run_dir}{of_split}`")
     step = max(found) if step is None else step
     if step not in found:
         raise InputError(f"step {step} has no {name}: evaluated are {', '.join(map(str, sorted(found)))}")

@@ -44,7 +44,7 @@ def test_a_run_without_slurm(run):
     assert state(run) == ("dead", "data.lanes=3: must divide")
     told = status_of(run, {})
     assert (told.checkpoint, told.step, told.steps, told.to_evaluate) == (20, 20, 30, 2)
-    assert told.next == f"cxrpt logs {run}, then cxrpt pretrain again"
+    assert told.next == f"cxrpt logs {run}, then cxrpt pretrain {run}/config.yaml"
 
 
 def test_slurm_is_believed_of_jobs_that_wait_or_run(run):
@@ -105,7 +105,9 @@ def test_a_job_that_was_stopped_while_it_waited(run):
     note_job(run, new_job("train", "7"))
     (run / STOP_FILE).touch()
     assert state(run, JobState("7", "CANCELLED")) == ("stopped", "before it began")
-    assert status_of(run, {"7": JobState("7", "CANCELLED")}).next == "cxrpt submit again"
+    assert status_of(run, {"7": JobState("7", "CANCELLED")}).next == (
+        f"cxrpt submit {run}/config.yaml --cluster {run}/cluster.yaml"
+    )
 
 
 def test_one_broken_run_does_not_hide_the_others(run, tmp_path, capsys):

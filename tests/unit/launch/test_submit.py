@@ -117,6 +117,9 @@ def test_the_second_submit_attaches_and_a_later_one_resumes(cluster, capsys):
     before = (cluster.run / "config.yaml").read_text()
     cluster.submit("cluster.evaluate.workers=1", "optim.lr=1e-5")
     assert "job 100 is at it (PENDING)" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:  # as `cxrpt status` says it
+        main(["submit", str(cluster.run / "config.yaml"), "--cluster", str(cluster.run / "cluster.yaml")])
+    assert end.value.code == 0 and "job 100 is at it" in capsys.readouterr().out
     assert len(submitted_jobs(cluster.run)) == 2 and (cluster.run / "config.yaml").read_text() == before
     cluster.says("101|RUNNING|None|n1")
     cluster.submit("cluster.evaluate.workers=2", "optim.lr=1e-5")
