@@ -81,7 +81,21 @@ StorageUser=slurm
 StoragePass=of-a-test
 StorageLoc=slurm_accounting
 """
-NEEDED = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd", "mariadb-install-db", "nsenter", "unshare", "ip", "pgrep")
+WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""Begins what must not outlive us, though we be killed."""
+NEEDED = (
+    "slurmctld",
+    "slurmd",
+    "slurmdbd",
+    "munged",
+    "mariadbd",
+    "mariadb-install-db",
+    "nsenter",
+    "unshare",
+    "ip",
+    "pgrep",
+    "setpriv",
+)
 
 
 def what_is_missing() -> str:
@@ -195,7 +209,11 @@ class Lab:
         )
         alone = ["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"]
         node = subprocess.Popen(
-            self.words(*alone, "bash", "-c", script), env=self.environment, stdout=log, stderr=log, start_new_session=True
+            [*WITH_US, *self.words(*alone, "bash", "-c", script)],
+            env=self.environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         self._nodes[name] = node
         inner = self._in_own_network(node.pid)
@@ -246,7 +264,7 @@ class Lab:
     def _start_head(self) -> None:
         script = f"hostname head; mount --bind {self.root}/hosts /etc/hosts; echo ready; exec sleep infinity"
         head = subprocess.Popen(
-            ["unshare", "--net", "--uts", "--mount", "bash", "-c", script], stdout=subprocess.PIPE, text=True,
+            [*WITH_US, "unshare", "--net", "--uts", "--mount", "bash", "-c", script], stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert head.stdout is not None and head.stdout.readline() == "ready\n"
         self._head = head.pid
@@ -286,7 +304,7 @@ class Lab:
 
     def _daemon(self, name: str, *command: str) -> None:
         log = (self.root / f"{name}.log").open("a")
-        self._daemons.append(subprocess.Popen(self.words(*command), env=self.environment, stdout=log, stderr=log))
+        self._daemons.append(subprocess.Popen([*WITH_US, *self.words(*command)], env=self.environment, stdout=log, stderr=log))
 
     def _answers(self, *command: str) -> bool:
         return subprocess.run(self.words(*command), env=self.environment, capture_output=True).returncode == 0
