@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxrpt.data.hashing import derive, permute
@@ -151,6 +151,7 @@ def test_a_schedule_changes_the_mix_with_its_step():
     st.floats(0.2, 5),
     st.integers(1, 4),
 )
+@example(1, 0, 2, 4, 0.75, 1)
 @settings(max_examples=60, deadline=None)
 def test_a_source_ends_on_all_lanes_with_one_step_and_without_a_repeat(size, extra, epochs, lanes, weight, step_slots):
     sources = [source("ends", [size, 1 + extra], weight, epochs=epochs), source("stays", [100], 1.0)]
@@ -164,7 +165,8 @@ def test_a_source_ends_on_all_lanes_with_one_step_and_without_a_repeat(size, ext
         assert not (places_of(plan, end, 200).source == 0).any()
         unending = make_plan([source("ends", [size, 1 + extra], weight), sources[1]], lanes, 16, step_slots=step_slots)
         beyond = places_of(unending, 0, end + step_slots)
-        assert (beyond.epoch[beyond.source == 0] == epochs).any(), "it could have gone on for a step"
+        # A source with fewer samples than lanes may pass over an epoch.
+        assert (beyond.epoch[beyond.source == 0] >= epochs).any(), "it could have gone on for a step"
 
 
 def test_when_all_sources_end_the_plan_does():
