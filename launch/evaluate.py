@@ -49,9 +49,9 @@ def evaluate(
 
     began = time.time()
     results = evaluate_step(run, step, split=split, force=force)
+    wide_console().print(summary_table(read_results(results)))
     if results.stat().st_mtime < began:
         typer.echo(f"cxrpt: {results} was there already: --force evaluates again", err=True)
-    wide_console().print(summary_table(read_results(results)))
     typer.echo(f"results: {results}")
     if page_path(results).exists():
         typer.echo(f"page:    {page_path(results)}")
