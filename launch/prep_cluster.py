@@ -13,7 +13,7 @@ import typer
 
 from cxrpt.errors import InputError
 from data_prep.build.run import build, convert_share, look_ahead
-from data_prep.build.settings import BuildSettings, check
+from data_prep.build.settings import BuildSettings
 from launch import slurm
 from launch.build_summary import show_summary
 from launch.cluster import executor, keep_code, requeue_lines, submit_array, submit_job
@@ -65,7 +65,6 @@ def submit_build(settings: BuildSettings, cluster: Path) -> None:
     slurm.require_slurm()
     place = load_cluster(cluster, [])
     settings = replace(settings, processes=place.prep.cpus_per_task)
-    check(settings)
     folder = settings.out.with_name(f"{settings.out.name}.{settings.institution}.slurm").resolve()
     note = folder / "jobs"
     before = note.read_text().split() if note.exists() else []

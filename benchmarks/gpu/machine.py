@@ -2,12 +2,12 @@
 
 import gc
 import platform
-import subprocess
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
+
+from cxrpt.rundir import code_version
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,8 +76,4 @@ def find_machine(small: bool, folder: Path, shards: list[Path]) -> Machine:
 def describe(machine: Machine) -> dict[str, str]:
     """Hardware and versions."""
     gpu = torch.cuda.get_device_name(machine.device) if machine.device.type == "cuda" else "CPU, a trial: figures mean nothing"
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()  # fmt: skip
-    versions = {name: version(name) for name in ("torch", "deepspeed")}
-    return {"device": gpu, "CUDA": str(torch.version.cuda), **versions, "python": platform.python_version(), "commit": commit}
+    return {"device": gpu, "CUDA": str(torch.version.cuda), "python": platform.python_version(), **code_version()}
