@@ -10,11 +10,13 @@ A node is switched off by killing its first process, as a power cut does, and on
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 HEAD_ADDRESS = "10.77.0.1"
@@ -93,7 +95,6 @@ NEEDED = (
     "nsenter",
     "unshare",
     "ip",
-    "pgrep",
     "setpriv",
 )
 
@@ -108,6 +109,12 @@ def what_is_missing() -> str:
     alone = ["unshare", "--net", "--uts", "--ipc", "--mount", "--pid", "--fork", "--mount-proc"]
     tried = subprocess.run([*alone, "ip", "link", "add", "bridge0", "type", "bridge"], capture_output=True, text=True)
     return f"this machine lends no namespaces with a bridge: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+def send(what: signal.Signals, pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, what)
 
 
 class Lab:
@@ -242,14 +249,35 @@ class Lab:
     def kill_daemon(self, name: str) -> None:
         """End a node's slurmd alone, until `let_daemon`; its jobs' processes remain."""
         (self.root / f"down-{name}").touch()
-        found = subprocess.run(["pgrep", "-f", f"slurmd -D -N {name}$"], capture_output=True, text=True).stdout.split()
-        for pid in found:
-            if Path(f"/proc/{pid}/comm").read_text().strip() == "slurmd":
-                os.kill(int(pid), signal.SIGKILL)
+        send(signal.SIGKILL, self.processes(name, b"slurmd\0-D").values())
 
     def let_daemon(self, name: str) -> None:
         """Let a slurmd that was killed come back."""
         (self.root / f"down-{name}").unlink()
+
+    def processes(self, name: str, word: bytes) -> dict[int, int]:
+        """A node's processes with a word in their command: the number that the node knows them by, and ours."""
+        node = Path(f"/proc/{self._nodes[name].pid}/ns/pid_for_children").readlink()
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if (process / "ns/pid").readlink() == node and word in (process / "cmdline").read_bytes():
+                    numbers = re.search(r"^NSpid:(.*)$", (process / "status").read_text(), re.MULTILINE)
+                    found[int(numbers[1].split()[-1])] = int(process.name)
+            except OSError:
+                continue
+        return found
+
+    @contextlib.contextmanager
+    def stand_still(self, name: str, word: bytes) -> Iterator[None]:
+        """Keep a node's processes from going on, so that what they do does not end before it is disturbed."""
+        held = self.processes(name, word)
+        assert held, f"nothing of {word!r} on {name}"
+        send(signal.SIGSTOP, held.values())
+        try:
+            yield
+        finally:
+            send(signal.SIGCONT, held.values())
 
     def wait_for_nodes(self, *names: str) -> None:
         """Until nodes take jobs."""

@@ -1,12 +1,11 @@
 """Evaluation workers beside a training job, and what becomes of their work when one of them is killed."""
 
 import json
-import os
 import signal
-import subprocess
-from pathlib import Path
 
 import pytest
+
+from .lab import send
 
 pytestmark = pytest.mark.slurm
 
@@ -19,8 +18,11 @@ def results(runs, name: str) -> set[str]:
 
 
 def test_checkpoints_are_evaluated_while_training_goes_on(cluster_runs):
-    name = "evaluated"
-    cluster_runs.submit(name, *LIKE, *QUICK, "cluster.evaluate.workers=1", f"track.uri=sqlite:///{cluster_runs.root}/m.db")
+    name, steps = "evaluated", 300
+    long = (f"train.steps={steps}", "train.checkpoint_every=60")
+    cluster_runs.submit(
+        name, *LIKE, *long, *QUICK, "cluster.evaluate.workers=1", f"track.uri=sqlite:///{cluster_runs.root}/m.db"
+    )
     cluster_runs.wait(lambda: bool(results(cluster_runs, name)), "a first result")
     early = cluster_runs.last_step(name)
     cluster_runs.wait_until_done(name, 100)
@@ -34,7 +36,7 @@ def test_checkpoints_are_evaluated_while_training_goes_on(cluster_runs):
     assert (told["state"], told["step"], told["to_evaluate"]) == ("done", 100, 0)
 
 
-def test_another_worker_takes_over_from_one_that_was_killed(cluster_runs):
+def test_another_worker_takes_over_from_one_that_was_killed(cluster_runs, lab):
     name = "taken-over"
     cluster_runs.finish(name, *LIKE, "train.steps=20", "eval.max_pairs=16", ranks=2)
     # One slow task, so that the worker is killed in mid-work.
@@ -42,7 +44,7 @@ def test_another_worker_takes_over_from_one_that_was_killed(cluster_runs):
     claim = cluster_runs.folder(name) / "evals" / "step-00000020" / "claim"
     cluster_runs.wait(claim.exists, "a claim")
     first = json.loads(claim.read_text())
-    kill_worker(first)
+    send(signal.SIGKILL, [lab.processes(first["host"], b"submitit")[first["pid"]]])
     cluster_runs.wait(lambda: bool(results(cluster_runs, name)), "a result by the other")
     cluster_runs.wait(lambda: not claim.exists(), "the end of the claim")
     cluster_runs.wait(lambda: not cluster_runs.jobs(), "the end of its jobs", 120)
@@ -64,23 +66,6 @@ def test_a_worker_whose_node_has_gone_is_replaced_from_another_node(cluster_runs
     lab.switch_on("n1")
     cluster_runs.wait(lambda: not cluster_runs.jobs(), "the end of its jobs", 120)
     assert not claim.exists()
-
-
-def kill_worker(claim: dict) -> None:
-    """Kill the process of a claim, whose number is that of its node's namespace."""
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            numbers = next(line for line in status.read_text().splitlines() if line.startswith("NSpid:")).split()[1:]
-            command = (status.parent / "cmdline").read_bytes()
-            host = subprocess.run(
-                ["nsenter", f"--target={status.parent.name}", "--uts", "hostname"], capture_output=True, text=True
-            ).stdout.strip() if len(numbers) > 1 else ""  # fmt: skip
-        except OSError:
-            continue
-        if numbers[-1] == str(claim["pid"]) and host == claim["host"] and b"submitit" in command:
-            os.kill(int(status.parent.name), signal.SIGKILL)
-            return
-    raise AssertionError("the worker was not found")
 
 
 def test_two_submits_at_once_make_one_trainer(cluster_runs):

@@ -3,8 +3,12 @@
 However it is disturbed, it ends, its losses are bitwise those of four local ranks, and no step that was saved is made again.
 """
 
+import re
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -16,101 +20,134 @@ from .lab import Lab
 
 pytestmark = pytest.mark.slurm
 
-STEPS, LONG = 100, 400
-SAME = (
+STEPS = 100
+RANK = b"submitit"
+"""A word in the command of a rank, and of nothing else that a node runs."""
+LIKE = (
+    f"train.steps={STEPS}",
     "train.checkpoint_every=20",
     "train.log_every=1",
     "train.keep_last=0",
     "optim.schedule=constant",
     "optim.warmup_steps=0",
 )
-LIKE = (f"train.steps={STEPS}", *SAME)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(cluster_runs):
-    """Losses of the run on four local ranks, step by step; a shorter one is its beginning."""
-    cluster_runs.finish("local", f"train.steps={LONG}", *SAME, ranks=4)
+    """Losses of the run on four local ranks, step by step."""
+    cluster_runs.finish("local", *LIKE, ranks=4)
     return cluster_runs.losses("local")
 
 
 def test_four_ranks_of_two_nodes_train_as_four_local_ones(cluster_runs, undisturbed):
     cluster_runs.submit("plain", *LIKE)
     cluster_runs.wait_until_done("plain", STEPS)
-    assert cluster_runs.losses("plain") == {step: undisturbed[step] for step in range(1, STEPS + 1)}
+    assert cluster_runs.losses("plain") == undisturbed
     assert [one.code for one in read_attempts(cluster_runs.folder("plain"))] == [0]
 
 
-def requeue(lab: Lab, job: str) -> None:
+@contextmanager
+def requeue(lab: Lab, job: str) -> Iterator[None]:
     lab.run("scontrol", "requeue", job)
+    yield
 
 
-def user_signal(lab: Lab, job: str) -> None:
+@contextmanager
+def user_signal(lab: Lab, job: str) -> Iterator[None]:
     lab.run("scancel", "--signal=USR2", job)
+    yield
 
 
-def preemption(lab: Lab, job: str) -> None:
+@contextmanager
+def preemption(lab: Lab, job: str) -> Iterator[None]:
     lab.run("sbatch", "-p", "high", "-N2", "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3")
+    yield
 
 
-def time_limit(lab: Lab, job: str) -> None:
+@contextmanager
+def time_limit(lab: Lab, job: str) -> Iterator[None]:
     lab.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
-    until_it_goes(lab, job)
+    yield
+    wait_until(lambda: not is_running(lab, job), "the end of an attempt")
     lab.run("scontrol", "update", f"JobId={job}", "TimeLimit=60")
 
 
-def until_it_goes(lab: Lab, job: str) -> None:
-    until = time.monotonic() + 60
-    while "RUNNING" in lab.run("squeue", "-h", "-j", job, "-o", "%T") and time.monotonic() < until:
-        time.sleep(1)
-
-
-def slurmd_killed(lab: Lab, job: str) -> None:
+@contextmanager
+def slurmd_killed(lab: Lab, job: str) -> Iterator[None]:
     lab.kill_daemon("n2")
-    until_it_goes(lab, job)
+    yield
     lab.let_daemon("n2")
 
 
-def node_of_rank_0_off_and_on(lab: Lab, job: str) -> None:
+@contextmanager
+def node_of_rank_0_off_and_on(lab: Lab, job: str) -> Iterator[None]:
     lab.switch_off("n1")
     time.sleep(2)
     lab.switch_on("n1")
+    yield
 
 
-def node_off_for_long(lab: Lab, job: str) -> None:
+@contextmanager
+def node_off_for_long(lab: Lab, job: str) -> Iterator[None]:
     lab.switch_off("n2")
-    time.sleep(25)
+    yield
+    time.sleep(15)
     lab.switch_on("n2")
+
+
+def disturb(lab: Lab, job: str, disturbance: Callable) -> None:
+    """Disturb a job whose ranks stand still meanwhile on one node, lest the run end before SLURM has noticed."""
+    ranks = lab.processes("n2", RANK).values()
+    with ExitStack() as after, lab.stand_still("n2", RANK):
+        after.enter_context(disturbance(lab, job))
+        wait_until(lambda: any(is_told(pid) for pid in ranks) or not is_running(lab, job), "what disturbs")
+
+
+def is_running(lab: Lab, job: str) -> bool:
+    return "RUNNING" in lab.run("squeue", "-h", "-j", job, "-o", "%T")
+
+
+def is_told(pid: int) -> bool:
+    """Whether a process that stands still has been sent a signal, or has ended by one."""
+    with suppress(OSError):
+        told = re.search(r"^ShdPnd:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return int(told[1], 16) != 0
+    return True
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 90
+    while not is_so():
+        assert time.monotonic() < end, f"{what} did not come"
+        time.sleep(0.5)
 
 
 SAVES = {user_signal, preemption, time_limit}
 """What gives the run time to save."""
-SLOW = {time_limit, slurmd_killed}
-"""What SLURM takes its time to notice, while the ranks go on."""
 
 
 @pytest.mark.parametrize(
-    "disturb", [time_limit, user_signal, preemption, requeue, slurmd_killed, node_of_rank_0_off_and_on, node_off_for_long]
+    "disturbance", [time_limit, user_signal, preemption, requeue, slurmd_killed, node_of_rank_0_off_and_on, node_off_for_long]
 )
-def test_a_disturbed_run_ends_the_same(cluster_runs, undisturbed, disturb):
-    check(cluster_runs, undisturbed, disturb.__name__.replace("_", "-"), disturb)
+def test_a_disturbed_run_ends_the_same(cluster_runs, undisturbed, disturbance):
+    check(cluster_runs, undisturbed, disturbance.__name__.replace("_", "-"), disturbance)
 
 
-def check(runs: ClusterRuns, undisturbed: dict, name: str, disturb) -> None:
-    steps = LONG if disturb in SLOW else STEPS
-    job = runs.submit(name, f"train.steps={steps}", *SAME)
+def check(runs: ClusterRuns, undisturbed: dict, name: str, disturbance: Callable) -> None:
+    job = runs.submit(name, *LIKE)
     runs.wait(lambda: runs.last_step(name) >= 45, "step 45")
-    disturb(runs.lab, job)
-    runs.wait_until_done(name, steps)
-    assert runs.losses(name) == {step: undisturbed[step] for step in range(1, steps + 1)}
+    disturb(runs.lab, job, disturbance)
+    runs.wait_until_done(name, STEPS)
+    assert runs.losses(name) == undisturbed
     first, *others = read_attempts(runs.folder(name))
     assert others, "it was disturbed"
     assert others[-1].code == 0
     for before, after in zip([first, *others], others, strict=False):
         assert after.step >= 40, "what was saved is not made again"
-        if disturb in SAVES:
+        if disturbance in SAVES:
             assert before.code == 75 and after.step >= 45, "it saved before it went"
-    assert set(range(20, steps + 1, 20)) <= set(committed_steps(runs.folder(name)))
+    assert set(range(20, STEPS + 1, 20)) <= set(committed_steps(runs.folder(name)))
 
 
 def test_preemption_without_a_user_signal(undisturbed, tmp_path_factory):
@@ -126,10 +163,10 @@ def test_a_container_without_slurms_commands(cluster_runs, undisturbed, tmp_path
     apptainer.write_text('#!/bin/sh\n# exec --nv IMAGE PYTHON ...\nshift 3\nPATH=/nowhere exec "$@"\n')
     apptainer.chmod(0o755)
     container = ("kind=apptainer", "image=cxrpt.sif", f"python={sys.executable}")
-    words = [f"train.steps={STEPS}", *SAME, *(f"cluster.container.{word}" for word in container)]
+    words = [*LIKE, *(f"cluster.container.{word}" for word in container)]
     job = cluster_runs.submit("contained", *words, f"cluster.setup=['export PATH={apptainer.parent}:$PATH']")
     cluster_runs.wait(lambda: cluster_runs.last_step("contained") >= 45, "step 45")
-    user_signal(cluster_runs.lab, job)
+    disturb(cluster_runs.lab, job, user_signal)
     cluster_runs.wait_until_done("contained", STEPS)
-    assert cluster_runs.losses("contained") == {step: undisturbed[step] for step in range(1, STEPS + 1)}
+    assert cluster_runs.losses("contained") == undisturbed
     assert [one.code for one in read_attempts(cluster_runs.folder("contained"))] == [75, 0]
