@@ -13,10 +13,11 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RUNS = (
     "plan.py --repeats 3",
-    "packing.py --sizes tiny --images 224 --repeats 3",
-    "engine.py --sizes tiny --batches 1 --repeats 3 --no-scaling",
-    "checkpoint.py --no-resume --repeats 3",
-    "prep.py --studies 120 --repeats 1",
+    "packing.py --sizes tiny --images 224 --repeats 5",
+    "engine.py --sizes tiny --batches 1 --repeats 8 --no-scaling",
+    "checkpoint.py --no-resume --repeats 6",
+    "prep.py --studies 120 --repeats 3",
+    "memory.py",
 )
 
 

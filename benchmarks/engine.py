@@ -28,9 +28,11 @@ from packing import PATCH, SCALES, VOCAB, Optimizer, Setting, draw_examples, los
 
 from cxrpt.config import EngineConfig, OptimConfig
 from cxrpt.data.batch import Batch, pack
-from cxrpt.dist.engine import Engine
+from cxrpt.dist.engine import DTYPES, Engine
 from cxrpt.dist.world import World, join_world, leave_world, local_environment
+from cxrpt.model.flops import training_flops
 from cxrpt.model.pretrain import SIZES, PretrainModel, Shape
+from cxrpt.track.metrics import matmul_flops
 
 LONGEST, WARM_UP = 160, 2
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -70,7 +72,7 @@ def bare_step(model: PretrainModel, optimizer: Optimizer, batch: Batch) -> float
 
 
 def one_rank(options: argparse.Namespace, world: World) -> dict[str, list[float]]:
-    """Seconds of every step of both sides, which take turns."""
+    """Seconds of every step of both sides, which take turns, and the engine's share of a matrix product's rate."""
     clock, batches = CLOCKS[options.clock], draw_batches(options, 0)
     engine = new_engine(options, world)
     bare = new_model(options.size, options.image)
@@ -79,6 +81,7 @@ def one_rank(options: argparse.Namespace, world: World) -> dict[str, list[float]
     optimizer = Optimizer(bare)
     sides = {"engine": lambda batch: engine_step(engine, batch), "bare": lambda batch: bare_step(bare, optimizer, batch)}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    peak, used = matmul_flops(world.device, DTYPES[options.precision]), []
     for repeat in range(WARM_UP + options.repeats):
         for batch in batches:
             found = {}
@@ -88,10 +91,13 @@ def one_rank(options: argparse.Namespace, world: World) -> dict[str, list[float]
                 found[name] = sides[name](batch)
                 if repeat >= WARM_UP:
                     seconds[name].append(clock() - began)
+                    if name == "engine":
+                        used.append(training_flops(batch, engine.model.shape) / seconds[name][-1] / peak)
             one, other = found["engine"], found["bare"]
             assert abs(one - other) <= (1e-4 if options.precision == "fp32" else 5e-3) * other, (
                 f"{one} in the engine, {other} bare"
             )
+    seconds["utilisation"] = used
     if options.profile:
         profile = cProfile.Profile()
         profile.runcall(lambda: [engine_step(engine, batch) for batch in batches * 3])
@@ -150,9 +156,13 @@ def start_ranks(what: str, ranks: int, options: argparse.Namespace) -> dict[str,
 def measure(options: argparse.Namespace) -> list[dict[str, object]]:
     setting = f"{options.size}, {options.image} px, {options.precision}, ZeRO {options.stage}, batch {options.batch}"
     seconds = start_ranks("one", 1, options)
+    used = statistics.median(seconds.pop("utilisation"))
     ratio = statistics.median(one / other for one, other in zip(seconds["engine"], seconds["bare"], strict=True))
     print(f"{setting}: {options.clock} ms a step {milliseconds(seconds)}; engine over bare {ratio:.3f}", flush=True)
-    claims = [claim(f"engine, step time: {setting}", ratio, 1.03, f"bare PyTorch loop, {options.clock} time")]
+    claims = [
+        claim(f"engine, step time: {setting}", ratio, 1.03, f"bare PyTorch loop, {options.clock} time"),
+        claim(f"step, FLOP/s: {setting}", used, None, "a matrix product of this core"),
+    ]
     if options.scaling:
         for _ in range(2):  # turn by turn: a machine that slows down slows both
             for ranks in (1, 2):

@@ -35,6 +35,8 @@ NETWORKS = {"8 x 400 Gb/s a node": 400e9, "100 Gb/s a node": 12.5e9}
 """Bytes/s that leave a node."""
 SAMPLES = {("base", 224): 256, ("large", 224): 256, ("base", 512): 64, ("large", 512): 64}
 """Of a GPU and step."""
+LOADER = {224: 920, 512: 545}
+"""Samples/s of a core of machine A, measured by loader.py on real pictures: pairs, images and texts 60/25/15, augmented."""
 FIXED = 4096
 """Samples of a step of all GPUs, where that does not grow."""
 VOCAB, LONGEST = 30_000, 256
@@ -202,6 +204,18 @@ def predictions(rate: float) -> list[str]:
     return lines
 
 
+def cores(tflops: float) -> list[str]:
+    """What decodes, masks and packs for one GPU."""
+    shares = (0.3, 0.5, 0.6)
+    lines = ["| size | " + " | ".join(f"utilisation {share}" for share in shares) + " |", "|---" * (1 + len(shares)) + "|"]
+    for size, image in SAMPLES:
+        step = count(size, image)
+        rates = [tflops * share * step.samples / step.flops for share in shares]
+        cells = [f"{rate:,.0f} samples/s, {rate / LOADER[image]:.1f} cores" for rate in rates]
+        lines.append(f"| {size}, {image} px | {' | '.join(cells)} |")
+    return lines
+
+
 def volumes() -> list[str]:
     lines = [
         "| size | parameters | stage 0 | stages 1, 2 | stage 3 | checkpoint, 12 bytes a weight |",
@@ -227,7 +241,17 @@ def main() -> None:
     print(f"{rate / 1e12:.0f} TFLOP/s {source}, utilisation {options.utilisation} assumed; {os.cpu_count()} cores simulate")
     print(
         "\n".join(
-            ["", *volumes(), "", *predictions(rate * options.utilisation), "", *fixed_batch(rate * options.utilisation), ""]
+            [
+                "",
+                *volumes(),
+                "",
+                *cores(rate),
+                "",
+                *predictions(rate * options.utilisation),
+                "",
+                *fixed_batch(rate * options.utilisation),
+                "",
+            ]
         ),
         flush=True,
     )

@@ -1,16 +1,19 @@
 """Is the CUDA path right? Attention, ZeRO stages, precisions, checkpoints."""
 
 import hashlib
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.func import functional_call
 
 from benchmarks.gpu.machine import Machine, Row, check
 from benchmarks.gpu.work import batches, engine_step, new_engine, new_model
 from benchmarks.packing import Optimizer, loss
 from cxrpt.model.attention import packed_attention
+from cxrpt.model.transformer import LayerNorm
 from cxrpt.track.journal import read_journal
 from tests.small_runs import Runs
 
@@ -40,10 +43,11 @@ def attention(machine: Machine) -> list[Row]:
     return rows
 
 
-def _outputs(attend, given: list[Tensor]) -> list[Tensor]:
-    q, k, v = (x.clone().requires_grad_() for x in given[:3])
-    out = attend(q, k, v)
-    return [out.detach(), *torch.autograd.grad(out, (q, k, v), given[3])]
+def _outputs(function: Callable[..., Tensor], given: list[Tensor]) -> list[Tensor]:
+    """What it makes of the first three tensors, and their gradients if the fourth is that of the output."""
+    inputs = [x.clone().requires_grad_() for x in given[:3]]
+    out = function(*inputs)
+    return [out.detach(), *torch.autograd.grad(out, inputs, given[3])]
 
 
 def _one_by_one(q: Tensor, k: Tensor, v: Tensor, ends: list[int]) -> Tensor:
@@ -52,6 +56,40 @@ def _one_by_one(q: Tensor, k: Tensor, v: Tensor, ends: list[int]) -> Tensor:
         one = (x[begin:end].transpose(0, 1) for x in (q, k, v))
         pieces.append(F.scaled_dot_product_attention(*one).transpose(0, 1))
     return torch.cat(pieces)
+
+
+def norms(machine: Machine) -> list[Row]:
+    """Layer normalisation against fp64 from the same rounded numbers: output, and gradients of rows, weights and biases."""
+    width, layer = 768, LayerNorm(768)
+    rows = []
+    for dtype in ROUNDING:
+        torch.manual_seed(0)
+        shapes = ((7000, width), (width,), (width,), (7000, width))
+        given = [torch.randn(shape, device=machine.device).to(dtype) for shape in shapes]
+        found = _outputs(lambda x, w, b: functional_call(layer, {"weight": w, "bias": b}, (x,)), given)
+        right = _outputs(lambda x, w, b: F.layer_norm(x, (width,), w, b), [x.double() for x in given])
+        for what, one, other in zip(("output", "dx", "dweight", "dbias"), found, right, strict=True):
+            name = f"layer norm, {str(dtype).removeprefix('torch.')}, {what}, against fp64"
+            difference = float((one.double() - other).norm() / other.norm())
+            rows.append(check(name, difference, 2 * ROUNDING[dtype], "relative difference"))
+    return rows
+
+
+def waits(machine: Machine) -> list[Row]:
+    """Nothing of the forward and backward pass waits for the GPU."""
+    name = "forward and backward without a wait for the GPU"
+    if machine.device.type == "cpu":
+        return [Row(name, "skipped", "no GPU to wait for")]
+    model, batch = new_model(machine, "tiny", 64).to(machine.device, torch.bfloat16), batches(machine, 64, 8, 1)[0]
+    loss(model, batch).backward()  # the first call may build what it needs
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        loss(model, batch).backward()
+    except RuntimeError as error:
+        return [Row(name, "failed", str(error).splitlines()[0])]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return [Row(name, "ok", "none")]
 
 
 def stages(machine: Machine) -> list[Row]:
@@ -126,5 +164,11 @@ def several_gpus(machine: Machine) -> list[Row]:
     return [check("two ranks over NCCL against one, losses of 8 steps, fp32", worst, 1e-4, "worst")]
 
 
-ITEMS = (("attention", 20, attention), ("ZeRO stages and precisions", 60, stages), ("resume", 120, resume),
-         ("NCCL", 60, several_gpus))  # fmt: skip
+ITEMS = (
+    ("attention", 20, attention),
+    ("norms", 5, norms),
+    ("waits", 5, waits),
+    ("ZeRO stages and precisions", 60, stages),
+    ("resume", 120, resume),
+    ("NCCL", 60, several_gpus),
+)

@@ -1,6 +1,6 @@
 """Attention over packed sequences: each row sees the rows of its own sequence only.
 
-On a GPU in half precision: variable-length flash attention over `cu_seqlens`. Elsewhere: sequences of equal length lie
+Where `in_half_on_gpu`: variable-length flash attention over `cu_seqlens`. Elsewhere: sequences of equal length lie
 side by side in the pack, so each run of them is one dense, fused `scaled_dot_product_attention` without any padding, in
 fp32 also where the model is bf16.
 
@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cxrpt.data.batch import Batch
+from cxrpt.model import kernels
 
 
 def packed_attention(q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, batch: Batch) -> Tensor:
@@ -41,7 +42,7 @@ def packed_attention(q_NHD: Tensor, k_NHD: Tensor, v_NHD: Tensor, batch: Batch) 
     Returns:
         (rows, heads, head width), the type of the queries.
     """
-    if q_NHD.is_cuda and q_NHD.dtype in (torch.bfloat16, torch.float16):
+    if kernels.in_half_on_gpu(q_NHD):
         from torch.nn.attention.varlen import varlen_attn
 
         longest = batch.max_seqlen

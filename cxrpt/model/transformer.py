@@ -6,13 +6,19 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cxrpt.data.batch import Batch
+from cxrpt.model import kernels
 from cxrpt.model.attention import packed_attention
 
 
 class LayerNorm(nn.LayerNorm):
-    """Layer normalisation computed in fp32 whatever the type of its input and weights."""
+    """Layer normalisation computed in fp32 whatever the type of its input and weights.
+
+    On a GPU one kernel does so; elsewhere a copy in fp32 is made, and kept for the backward pass.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
+        if kernels.in_half_on_gpu(x):
+            return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         weight, bias = self.weight.float(), self.bias.float()
         return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)
 
