@@ -76,11 +76,17 @@ class ModelConfig:
     """The transformer. `size` names width x depth x heads; a value above 0 overrides it."""
 
     size: str = "base"
+    """tiny, small, base or large: 192 x 12 x 3, 384 x 12 x 6, 768 x 12 x 12, 1024 x 24 x 16."""
     width: int = 0
+    """Numbers a row; the heads divide it."""
     depth: int = 0
+    """Blocks."""
     heads: int = 0
+    """Attention heads of a block."""
     patch_size: int = 16
+    """Side of a patch, in pixels."""
     mlp_ratio: float = 4.0
+    """Width of the feed-forward net over that of the rows."""
 
 
 @dataclass
@@ -88,7 +94,9 @@ class ObjectiveConfig:
     """Losses, their weights, and how masks are drawn."""
 
     mlm_weight: float = 1.0
+    """Of masked language modelling: hidden words of reports; 0 turns it off."""
     mvm_weight: float = 1.0
+    """Of masked vision modelling: hidden regions of pictures; 0 turns it off."""
     itc_weight: float = 0.0
     """Image-text contrast on split pairs, which are then not masked; 0 turns it off."""
     split_pairs: float = 0.0
@@ -100,6 +108,7 @@ class ObjectiveConfig:
     mvm_scales: list[int] = field(default_factory=lambda: [1, 2, 4])
     """Sides, in patches, of the masked regions and of the groups that are regenerated."""
     mvm_scale_weights: list[float] = field(default_factory=lambda: [1.0, 1.0, 1.0])
+    """Share of each scale in the weight of masked vision modelling."""
     normalize_targets: bool = False
     """Regenerate each patch after subtracting its mean and dividing by its deviation, instead of raw pixels."""
 
@@ -109,7 +118,9 @@ class OptimConfig:
     """AdamW and its learning rate, a pure function of the step."""
 
     lr: float = 5e-4
+    """Learning rate at its highest."""
     min_lr: float = 1e-5
+    """Learning rate of the last step, where the schedule falls."""
     schedule: str = "cosine"
     """cosine: after the warm-up down to min_lr at the last step. constant: after the warm-up lr, but for the cooldown."""
     warmup_steps: int = 500
@@ -117,9 +128,13 @@ class OptimConfig:
     cooldown_steps: int = 0
     """Last steps of the schedule `constant`, in which it falls in a straight line to min_lr; 0 stays at lr."""
     betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
+    """Decay of the running means of the gradient and of its square."""
     eps: float = 1e-8
+    """Added to the denominator of an update."""
     weight_decay: float = 0.05
+    """Decoupled, of matrices; not of biases, norms, embeddings and single rows."""
     clip_norm: float = 1.0
+    """Largest norm of a step's gradient over all ranks; a longer one is cut to it."""
 
 
 @dataclass
@@ -160,10 +175,13 @@ class TrainConfig:
     """How long, how much at a time, and when to save."""
 
     steps: int = 10_000
+    """Optimizer steps of the run."""
     global_batch: int = 256
     """Samples of one optimizer step, over all ranks and accumulation."""
     log_every: int = 10
+    """Steps between two lines of the journal; losses are means over them."""
     checkpoint_every: int = 1000
+    """Steps between two checkpoints; the last step is saved in any case."""
     init_from: str = ""
     """A run, a checkpoint or an exported folder whose weights a new run begins with; optimizer and data begin anew."""
     max_failed_saves: int = 3
@@ -192,6 +210,7 @@ class TrackConfig:
     uri: str = ""
     """MLflow tracking server or sqlite:/// file; empty is `mlflow.db` beside the run directories, `none` turns it off."""
     experiment: str = "cxrpt"
+    """MLflow experiment that the run stands in."""
     require_at_start: bool = True
     """A server that does not answer when a run first starts is an input error; later it costs nothing but delay."""
 
@@ -201,6 +220,7 @@ class EvalConfig:
     """The downstream tasks, and the probes of whether image and text are joined."""
 
     tasks: list[str] = field(default_factory=lambda: ["classify", "retrieve", "regenerate", "grounding"])
+    """Which of these are done."""
     every: int = 1
     """Workers beside the training evaluate every checkpoint; above 1, the multiples of so many times `train.checkpoint_every`,
     and the last step."""
@@ -222,10 +242,13 @@ class EvalConfig:
     fine_tune_steps: int = 300
     """Steps of one fine-tuning, at most; there is one for every share and draw, and one more from fresh weights."""
     fine_tune_batch: int = 32
+    """Pictures of a step of fine-tuning."""
     fine_tune_lr: float = 5e-4
     """Learning rate of the last layer; those below it have less."""
     max_train_images: int = 20_000
+    """Pictures, at most, that probes are fitted on."""
     max_images: int = 5_000
+    """Pictures, at most, that are scored."""
     max_pairs: int = 1_000
     """Size of the retrieval pool, at most."""
     max_regenerated: int = 200
@@ -241,6 +264,7 @@ class EvalConfig:
     untrained_baseline: bool = True
     """Also probe the network with fresh weights, which doubles the time that features take, and fine-tune it."""
     batch: int = 64
+    """Samples that go through the model at once."""
     threads: int = 0
     """CPU threads; 0 takes all."""
 
@@ -252,7 +276,9 @@ class RunConfig:
     name: str = ""
     """Name of the run; its directory is `<runs>/<name>`."""
     runs: str = "runs"
+    """Folder of the run directories."""
     seed: int = 0
+    """Of the order of the samples, of masks and of fresh weights."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

@@ -7,13 +7,16 @@ anything was worth a save, 1 anything else.
 import errno
 import os
 import sys
+from collections.abc import Callable
 
 import typer
 
 from cxrpt.errors import InputError
 from launch.demo import demo
+from launch.doctor import doctor
 from launch.evaluate import evaluate
 from launch.export import export
+from launch.init import init
 from launch.inspect import inspect
 from launch.logs import logs
 from launch.metrics import metrics
@@ -29,29 +32,26 @@ from launch.verify import verify
 
 app = typer.Typer(
     name="cxrpt",
-    help="Pre-train one image-text transformer on paired and unpaired chest radiographs and reports.",
+    help="Pre-train one image-text transformer on paired and unpaired chest radiographs and reports.\n\n"
+    "`cxrpt COMMAND --help` shows options and an example. `cxrpt --install-completion` lets the shell complete them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-app.command()(demo)
-app.command()(synth)
-app.add_typer(prep_app, name="prep")
-app.command()(verify)
-app.command()(inspect)
-app.command()(tokenizer)
-app.command()(plan)
-app.command()(pretrain)
-app.command()(submit)
-app.command()(status)
-app.command()(logs)
-app.command()(stop)
-app.command()(cancel)
-app.command()(evaluate)
-app.command()(export)
-app.command()(metrics)
+GROUPS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Begin": (doctor, demo, synth, init),
+    "Build shards": (verify, inspect, tokenizer),
+    "Pre-train": (plan, pretrain, submit),
+    "Follow a run": (status, logs, stop, cancel),
+    "Evaluate and hand on": (evaluate, metrics, export),
+}
+"""The commands as `cxrpt --help` shows them, by job."""
+for panel, commands in GROUPS.items():
+    if panel == "Build shards":
+        app.add_typer(prep_app, name="prep", rich_help_panel=panel)
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 _MENDABLE = {

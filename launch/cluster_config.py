@@ -20,10 +20,15 @@ class JobResources:
     """What any job asks of SLURM; empty or 0 leaves it to the cluster."""
 
     partition: str = ""
+    """As `sbatch --partition`; so are the four below by their names."""
     account: str = ""
+    """Who is charged."""
     qos: str = ""
+    """Quality of service."""
     constraint: str = ""
+    """Features that a node must have, as "h200"."""
     reservation: str = ""
+    """Reserved nodes to take."""
     exclude: str = ""
     """Nodes that are not to be used."""
     time_min: int = 1440
@@ -33,6 +38,7 @@ class JobResources:
     cpus_per_task: int = 1
     """Cores of a rank, of a worker or of a task of `prep`."""
     gpus_per_node: int = 0
+    """GPUs of a node; a rank takes one."""
     options: dict[str, str] = field(default_factory=dict)
     """Other options of sbatch, as {nodelist: "n1,n2"}."""
 
@@ -42,7 +48,9 @@ class TrainResources(JobResources):
     """The training job."""
 
     nodes: int = 1
+    """Nodes of the training job."""
     ranks_per_node: int = 1
+    """Training processes of a node: as many as it has GPUs."""
     signal: str = "USR2"
     """Signal that SLURM sends before the time limit (and, where the cluster says so, before a pre-emption); NCCL takes USR1."""
     signal_delay_s: int = 120
@@ -56,7 +64,9 @@ class EvaluateResources(JobResources):
     """The evaluation workers, each a job of its own; 0 of them leaves evaluation to `cxrpt evaluate`."""
 
     workers: int = 1
+    """Jobs that evaluate checkpoints as they come."""
     signal_delay_s: int = 60
+    """How long before the time limit a worker is told, gives its work back, and is queued again."""
 
 
 @dataclass
@@ -64,6 +74,7 @@ class PrepResources(JobResources):
     """The tasks of an array that builds shards."""
 
     tasks: int = 8
+    """Tasks of the array, each with its share of the files."""
     at_once: int = 0
     """Tasks that may run at one time; 0 sets no limit."""
     retries: int = 2
@@ -77,6 +88,7 @@ class ContainerConfig:
     kind: str = ""
     """apptainer, pyxis, or empty for none."""
     image: str = ""
+    """A .sif file for apptainer; what pyxis takes as --container-image."""
     mounts: list[str] = field(default_factory=list)
     """Folders as HOST:CONTAINER, those of the run directory and of the shards among them."""
     python: str = "python3"

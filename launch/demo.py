@@ -34,7 +34,10 @@ def demo(
     steps: Annotated[int | None, typer.Option(help="Training steps, instead of the configuration's.")] = None,
     ranks: Annotated[int, typer.Option(help="Training processes.")] = 2,
 ) -> None:
-    """Build shards, train a tokenizer, pre-train, evaluate, and say where to look. Run again, it goes on where it stopped."""
+    """Build shards, train a tokenizer, pre-train, evaluate, and say where to look. Run again, it goes on where it stopped.
+
+    Example: cxrpt demo --out demo --studies 300 --steps 100
+    """
     if real is not None and not real.is_dir():
         raise InputError(f"--real {real}: there is no such folder of public samples")
     began = time.monotonic()

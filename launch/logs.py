@@ -19,7 +19,10 @@ def logs(
     lines: Annotated[int, typer.Option(help="Last lines of each file to begin with.", min=1)] = 40,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they are written; Ctrl-C ends it.")] = False,
 ) -> None:
-    """Print the end of a run's logs: what its job said on the terminal, and the rank's own log."""
+    """Print the end of a run's logs: what its job said on the terminal, and the rank's own log.
+
+    Example: cxrpt logs runs/mine --rank 3 -f
+    """
     files = log_files(run, rank, evaluation)
     at: dict[Path, int] = {}
     if follow and not any(file.exists() for file in files):

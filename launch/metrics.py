@@ -19,7 +19,10 @@ def metrics(
     sync: Annotated[bool, typer.Option("--sync", help="First send to MLflow what has not been sent.")] = False,
     source: Annotated[Literal["journal", "mlflow"], typer.Option(help="Where to read.")] = "journal",
 ) -> None:
-    """Print, write or plot what runs have logged side by side, evaluation included."""
+    """Print, write or plot what runs have logged side by side, evaluation included.
+
+    Example: cxrpt metrics runs/mine --format csv --out metrics.csv --only 'loss|auroc'
+    """
     from cxrpt.track import table
     from cxrpt.track.sink import fetch_metrics, sync_once
     from cxrpt.track.trouble import TrackingError

@@ -137,6 +137,8 @@ def hospital(
     """A folder of DICOM files under any names, with reports and labels by accession number or study UID.
 
     SRC/reports.csv (.tsv, .json, .jsonl), SRC/reports/ and SRC/labels.csv are found by themselves.
+
+    Example: cxrpt prep hospital export/north --out shards --institution north
     """
     for what, found in (("reports", reports or find_reports(src)), ("labels", labels or find_labels(src))):
         if found is not None:
@@ -160,6 +162,8 @@ def table(
     """A CSV, TSV or JSON-lines table with a row a picture, and a folder of pictures.
 
     SRC is the table, or the folder of the tables that the yaml file names. CheXpert and PadChest are read so.
+
+    Example: cxrpt prep table list.csv --columns image=filename,text=notes,patient=id --out shards --institution east
     """
     options = read_options(columns)
     return replace(options, images=images, label_separator=label_separator or options.label_separator)
@@ -173,13 +177,19 @@ def nih14(
         typer.Option(help="Folder of train_list.txt, val_list.txt and test_list.txt, in place of the official split."),
     ] = None,
 ) -> Nih14Options:
-    """NIH ChestX-ray14: Data_Entry_2017_v2020.csv and pictures anywhere below SRC; the official split where its lists are."""
+    """NIH ChestX-ray14: Data_Entry_2017_v2020.csv and pictures anywhere below SRC; the official split where its lists are.
+
+    Example: cxrpt prep nih14 nih14 --out shards
+    """
     return Nih14Options(split_lists)
 
 
 @source_command("openi")
 def openi(src: Src) -> None:
-    """OpenI (Indiana University): NLMCXR_reports.tgz or its XML files, with the PNG or DICOM pictures where they are."""
+    """OpenI (Indiana University): NLMCXR_reports.tgz or its XML files, with the PNG or DICOM pictures where they are.
+
+    Example: cxrpt prep openi openi/NLMCXR_reports.tgz --out shards
+    """
 
 
 @source_command("mimic-cxr")
@@ -190,7 +200,10 @@ def mimic_cxr(
     ] = None,
     tables: Annotated[Path | None, typer.Option(help="Folder of mimic-cxr-2.0.0-*.csv.gz. Default: SRC.")] = None,
 ) -> MimicOptions:
-    """MIMIC-CXR or MIMIC-CXR-JPG: the folder that holds files/p10 ..., whole or in part; official split and labels."""
+    """MIMIC-CXR or MIMIC-CXR-JPG: the folder that holds files/p10 ..., whole or in part; official split and labels.
+
+    Example: cxrpt prep mimic-cxr mimic-cxr-jpg --reports reports --out shards
+    """
     return MimicOptions(reports, tables)
 
 
@@ -199,7 +212,10 @@ def explain_command(
     digits: Annotated[str, typer.Argument(metavar="HASH", help="`input` of a ledger line, or its first digits.")],
     out: Annotated[Path, typer.Option(help="The output folder of the build.")],
 ) -> None:
-    """Say which input a ledger hash stands for; needs the path map beside OUT."""
+    """Say which input a ledger hash stands for; needs the path map beside OUT.
+
+    Example: cxrpt prep explain 3f9a12c4 --out shards
+    """
     for line in explain(digits, out):
         typer.echo(line)
 

@@ -14,7 +14,7 @@ from cxrpt.checkpoint.lease import is_held
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
 from cxrpt.config import config_of
 from cxrpt.errors import InputError
-from cxrpt.eval.watch import backlog
+from cxrpt.eval.backlog import backlog
 from cxrpt.track.journal import read_journal
 from launch import slurm
 from launch.cluster import Submitted, submitted_jobs

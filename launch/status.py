@@ -20,7 +20,10 @@ def status(
     runs: Annotated[list[Path] | None, typer.Argument(help="Run directories; those in runs/ without any.")] = None,
     form: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each run instead.")] = False,
 ) -> None:
-    """Tell for each run what it is doing, how far it is, when it was last saved, and what to type next."""
+    """Tell for each run what it is doing, how far it is, when it was last saved, and what to type next.
+
+    Example: cxrpt status runs/mine runs/other
+    """
     found = find_runs(runs)
     known: dict[str, slurm.JobState] = {}
     if slurm.has_slurm():

@@ -19,7 +19,10 @@ RunDir = Annotated[Path, typer.Argument(help="Run directory.")]
 
 
 def stop(run: RunDir) -> None:
-    """Let a run save and end; evaluation workers go on until its checkpoints are scored. `cxrpt submit` resumes it."""
+    """Let a run save and end; evaluation workers go on until its checkpoints are scored. `cxrpt submit` resumes it.
+
+    Example: cxrpt stop runs/mine
+    """
     config = config_of(run)
     found = active_jobs(run).get("train", []) if submitted_jobs(run) else []
     if found:
@@ -41,7 +44,10 @@ def stop(run: RunDir) -> None:
 
 
 def cancel(run: RunDir) -> None:
-    """End all jobs of a run, which saves if SLURM leaves it the time; what was saved stays, and `cxrpt submit` resumes it."""
+    """End all jobs of a run, which saves if SLURM leaves it the time; what was saved stays, and `cxrpt submit` resumes it.
+
+    Example: cxrpt cancel runs/mine
+    """
     config_of(run)
     jobs = [job.job for found in active_jobs(run).values() for job in found]
     if not jobs:

@@ -62,7 +62,7 @@ def submit(
 
 def _submit(run: RunConfig, place: ClusterConfig, call: TrainJob, ranks: int, prepared: Any) -> None:
     from cxrpt.checkpoint.store import committed_steps
-    from cxrpt.eval.watch import backlog
+    from cxrpt.eval.backlog import backlog
     from cxrpt.rundir import changed_settings, write_run_files
 
     jobs = submitted_jobs(run.run_dir)

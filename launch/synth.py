@@ -16,7 +16,10 @@ def synth(
     shares: Annotated[str, typer.Option(help="Of all studies: those of north, south and west.")] = "0.5,0.25,0.25",
     size: Annotated[int, typer.Option(help="Smallest short side of a picture, in pixels.")] = 512,
 ) -> None:
-    """Make a synthetic hospital export of three institutions: DICOM files, reports and labels of nobody."""
+    """Make a synthetic hospital export of three institutions: DICOM files, reports and labels of nobody.
+
+    Example: cxrpt synth export --studies 60
+    """
     make_hospital(out, studies=studies, seed=seed, shares=_shares(shares), size=size)
     typer.echo(f"{out}: north (pictures and reports), south (pictures), west (reports); {studies} studies, nobody real")
 

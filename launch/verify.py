@@ -26,6 +26,8 @@ def verify(
     """Check every shard below a folder: checksums, tars, members, counts, and no patient in two splits.
 
     Ends with 1 where something is broken. Near copies of a picture in another split or institution are listed as warnings.
+
+    Example: cxrpt verify shards
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: name one that `cxrpt prep` made")

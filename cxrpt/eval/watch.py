@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cxrpt.attempts import STOP_FILE, read_attempts
 from cxrpt.checkpoint.store import committed_steps
-from cxrpt.config import RunConfig, config_of
+from cxrpt.config import config_of
 from cxrpt.errors import InputError
+from cxrpt.eval.backlog import backlog, run_has_ended
 from cxrpt.eval.claim import ClaimedError, Interrupted
 from cxrpt.eval.page.page import write_page
 from cxrpt.eval.worker import evaluate_step
@@ -26,30 +26,6 @@ _MAX_FAILURES = 3
 """Evaluations of a step that may fail before it is left alone."""
 
 log = logging.getLogger(__name__)
-
-
-def wanted_steps(config: RunConfig, committed: list[int]) -> list[int]:
-    """The steps of a run that are to be evaluated, in the order to take them.
-
-    As `eval.every` and `eval.order` say; the run's last step is always among them.
-    """
-    apart = config.eval.every * config.train.checkpoint_every
-    chosen = [step for step in committed if config.eval.every == 1 or step % apart == 0 or step >= config.train.steps]
-    return sorted(chosen, reverse=config.eval.order == "newest")
-
-
-def backlog(run_dir: Path, config: RunConfig) -> list[int]:
-    """The wanted steps that have no results yet, in the order to take them."""
-    wanted = wanted_steps(config, committed_steps(run_dir))
-    return [step for step in wanted if not (run_dir / "evals" / f"step-{step:08d}" / "results.json").exists()]
-
-
-def run_has_ended(run_dir: Path, config: RunConfig) -> bool:
-    """Whether no more checkpoints will come: the last step is there, or the last attempt ended for good."""
-    if config.train.steps in committed_steps(run_dir):
-        return True
-    attempts = read_attempts(run_dir)
-    return bool(attempts) and (attempts[-1].code in (1, 2) or (attempts[-1].code == 75 and (run_dir / STOP_FILE).exists()))
 
 
 def watch_run(run_dir: Path, stopped: Callable[[], bool]) -> int:

@@ -7,8 +7,9 @@ import pytest
 from cxrpt.attempts import recorded
 from cxrpt.config import RunConfig, config_of
 from cxrpt.eval import claim
+from cxrpt.eval.backlog import backlog, run_has_ended, wanted_steps
 from cxrpt.eval.claim import ClaimedError, Interrupted, claimed
-from cxrpt.eval.watch import backlog, run_has_ended, wanted_steps, watch_run
+from cxrpt.eval.watch import watch_run
 from cxrpt.eval.worker import evaluate_step
 from cxrpt.track.sink import fetch_metrics
 from cxrpt.track.tracking_files import write_tracking

@@ -130,7 +130,7 @@ def test_the_second_submit_attaches_and_a_later_one_resumes(cluster, capsys):
 
 
 def test_a_run_that_is_done_is_only_evaluated(cluster, capsys, monkeypatch):
-    for module in ("cxrpt.checkpoint.store", "cxrpt.eval.watch"):
+    for module in ("cxrpt.checkpoint.store", "cxrpt.eval.backlog"):
         monkeypatch.setattr(f"{module}.committed_steps", lambda run: [30])
     cluster.submit()
     assert "is done: 30 steps" in capsys.readouterr().out

@@ -1,0 +1,85 @@
+"""`cxrpt doctor` says what is wrong with an installation, a machine or a configuration, and what to do."""
+
+import importlib.metadata
+import json
+import shutil
+
+import pytest
+import torch
+
+from launch import doctor as module
+from launch.cli import main
+from launch.doctor import State
+
+
+def run(capsys, *words):
+    with pytest.raises(SystemExit) as end:
+        main(["doctor", *map(str, words), "--json"])
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return end.value.code, {one["what"]: one for one in told}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch, tmp_path):
+    """All but the import of DeepSpeed, which one test does."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "CHECKS", tuple(check for check in module.CHECKS if check is not module._deepspeed))
+
+
+def test_this_installation_is_whole(capsys):
+    code, found = run(capsys)
+    assert code == 0 and not [one for one in found.values() if one["state"] == "FAIL"]
+    assert {"Python", "packages", "torch", "DICOM decoders", "cores", "disk here", "file locks here", "SLURM", "MLflow"} <= set(
+        found
+    )
+    assert torch.__version__ in found["torch"]["found"] and "JPEG 2000" in found["DICOM decoders"]["found"]
+
+
+def test_deepspeed_is_imported():
+    (found,) = module._deepspeed()
+    assert found.state is State.OK and found.found == importlib.metadata.version("deepspeed")
+
+
+def test_a_package_of_another_version_is_named(capsys, monkeypatch):
+    real = importlib.metadata.version
+
+    def version(name):
+        if name == "hl7":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "9.9.9" if name == "omegaconf" else real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    code, found = run(capsys)
+    assert code == 1 and found["packages"]["state"] == "FAIL"
+    assert "hl7 is missing" in found["packages"]["found"] and "omegaconf 9.9.9 is not" in found["packages"]["found"]
+    assert "docker/constraints.txt" in found["packages"]["mend"]
+
+
+def test_a_driver_that_torch_cannot_use_fails(capsys, monkeypatch):
+    real = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/true" if name == "nvidia-smi" else real(name))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    code, found = run(capsys)
+    assert code == 1 and "CUDA build" in found["GPU"]["mend"]
+
+
+def test_a_folder_without_locks_fails(capsys, monkeypatch):
+    def refuse(file, how):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(module.fcntl, "flock", refuse)
+    code, found = run(capsys)
+    assert code == 1 and found["file locks here"]["found"] == "No locks available"
+
+
+def test_what_a_configuration_names_is_looked_at(capsys, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("data: {sources: {north: {path: shards/north}}}\ntrack: {uri: 'http://127.0.0.1:9'}\n")
+    code, found = run(capsys, mine)
+    assert code == 1
+    assert "holds no train/manifest.json" in found["source north"]["found"] and found["tokenizer"]["state"] == "FAIL"
+    assert "does not answer" in found["MLflow"]["found"]
+    mine.write_text("trian: {steps: 1}\n")
+    code, found = run(capsys, mine)
+    assert code == 1 and "'train" in found["configuration"]["found"], "the closest key is named"
