@@ -12,7 +12,8 @@ import typer
 from cxrpt.errors import InputError
 from launch.summary import print_summary, wide_console
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parent / "configs"
+"""In the repository a link to its `configs`; in a wheel a copy of it."""
 
 
 @dataclass(frozen=True)
