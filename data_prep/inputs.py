@@ -9,6 +9,7 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from data_prep.ledger import Reason
 
@@ -28,7 +29,7 @@ class Identifiers:
     """Addresses, institutions and telephone numbers, removed where they stand verbatim."""
 
     def __add__(self, other: "Identifiers") -> "Identifiers":
-        def union(mine: tuple, theirs: tuple) -> tuple:
+        def union(mine: tuple[Any, ...], theirs: tuple[Any, ...]) -> tuple[Any, ...]:
             return tuple(dict.fromkeys((*mine, *theirs)))
 
         return Identifiers(

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 
 from cxrpt.errors import InputError
-from data_prep.build.write_shards import write_file
 from data_prep.inspect.page import inspect_page
+from data_prep.processes.durable import write_file
 
 
 def inspect(

@@ -67,7 +67,7 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, l
     return code
 
 
-def _wait(processes: list[subprocess.Popen], run_dir: Path, received: list[int]) -> int:
+def _wait(processes: list[subprocess.Popen[bytes]], run_dir: Path, received: list[int]) -> int:
     """The first code that is not 0 (of a rank that failed by itself), else 0; signals, as they come in, are passed on to all
     ranks.
 

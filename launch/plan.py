@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
@@ -101,7 +101,7 @@ def _plan_of_run(config: RunConfig, planned: "Plan", slot: int) -> "Plan":
     return planned
 
 
-def _print(seen: "Forecast", shape: dict) -> None:
+def _print(seen: "Forecast", shape: dict[str, Any]) -> None:
     console = Console(width=max(100, Console().width))  # a number must not be cut short
     steps, batch = shape["steps"], shape["global_batch"]
     held = _table("what the sources hold", "source", "use", "samples", "paired", "images", "texts")

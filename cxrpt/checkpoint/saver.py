@@ -56,10 +56,10 @@ class Saver:
         self._finish, self._after, self._say = finish, after, say
         self._thread = ThreadPoolExecutor(1, "save")
         self._buffer: ShardBuffer | None = None
-        self._layouts: list | None = None
+        self._layouts: list[Any] | None = None
         self._step: int | None = None
         """Of the save that is under way."""
-        self._job: Future | None = None
+        self._job: Future[Any] | None = None
         self._commits = False
         self._needed = 0.0
         self.failed_in_row = 0
@@ -176,7 +176,7 @@ class Saver:
             return f"{error.strerror} where its folder is made"
         return None if free > self._needed else f"{_size(free)} are free"
 
-    def _write(self, folder: Path, files: dict[str, str]) -> list[dict]:
+    def _write(self, folder: Path, files: dict[str, str]) -> list[dict[str, Any]]:
         assert self._buffer is not None and self._layouts is not None
         if self._rank == 0:
             write_index(folder, self._layouts)
@@ -185,7 +185,7 @@ class Saver:
         name = shard_name(self._rank)
         return [{"name": name} | self._buffer.write(folder / name)]
 
-    def _commit(self, folder: Path, entries: list[list[dict]]) -> str | None:
+    def _commit(self, folder: Path, entries: list[list[dict[str, Any]]]) -> str | None:
         """What could not be done once the checkpoint was there."""
         shards = [entry for part in entries for entry in part]
         self._finish(folder)
@@ -198,7 +198,7 @@ class Saver:
             return f"older checkpoints could not be removed ({error.strerror}): mend {folder.parent} before its disk is full"
         return None
 
-    def _problem(self, job: Future) -> str | None:
+    def _problem(self, job: Future[Any]) -> str | None:
         """Why this rank's part has failed; None if it has not."""
         error = job.exception()
         if error is None:
@@ -233,5 +233,5 @@ def _size(num_bytes: float) -> str:
     return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
-def _nothing(folder: Path, entries: list[list[dict]]) -> None:
+def _nothing(folder: Path, entries: list[list[dict[str, Any]]]) -> None:
     """What ranks other than the first do while it commits."""

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from cxrpt.checkpoint.flush import flush
 from cxrpt.checkpoint.sums import first_damage, sum_of
@@ -48,7 +49,7 @@ def begin_save(run_dir: Path, step: int) -> Path:
     return folder
 
 
-def seal_files(folder: Path, but: Set[str] = frozenset()) -> list[dict]:
+def seal_files(folder: Path, but: Set[str] = frozenset()) -> list[dict[str, Any]]:
     """Flush files to the disk and hash them.
 
     Args:
@@ -67,7 +68,7 @@ def seal_files(folder: Path, but: Set[str] = frozenset()) -> list[dict]:
     return entries
 
 
-def commit(folder: Path, entries: list[dict]) -> None:
+def commit(folder: Path, entries: list[dict[str, Any]]) -> None:
     """Make the checkpoint exist, once all its files are sealed. Rank 0 only."""
     for inner in {(folder / entry["name"]).parent for entry in entries} | {folder}:
         flush(inner)

@@ -12,6 +12,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -176,7 +177,7 @@ class ShardReader:
         except ValueError as error:
             raise BadSampleError(str(error), key) from None
 
-    def _record(self, number: int) -> tuple:
+    def _record(self, number: int) -> tuple[Any, ...]:
         if not 0 <= number < self._num_samples:
             raise IndexError(number)
         place = number if self._admitted is None else int(self._admitted[number])
@@ -185,7 +186,7 @@ class ShardReader:
             raise OSError(f"the index of {self.path.name} became shorter while it was read")
         return _RECORD.unpack(record)
 
-    def _member(self, record: tuple, name: str, key: str) -> bytes | None:
+    def _member(self, record: tuple[Any, ...], name: str, key: str) -> bytes | None:
         offset, size, checksum = record[_MEMBERS[name] : _MEMBERS[name] + 3]
         if size == 0:
             return None

@@ -70,4 +70,4 @@ def gather_rows_of_ranks(rows: Tensor) -> tuple[Tensor, int]:
     every[dist.get_rank()] = len(rows)
     counts = sum_over_ranks(every).tolist()
     first = sum(counts[: dist.get_rank()])
-    return _GatherRows.apply(rows, counts, first), first
+    return _GatherRows.apply(rows, counts, first), first  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ fine-tuned, 0.67 from fresh weights; without standardising before the head 0.54 
 
 import copy
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ def layer_of(name: str, depth: int) -> int | None:
     return int(parts[2]) + 1 if parts[1] == "blocks" else depth + 1
 
 
-def _groups(tuned: Exported, head: nn.Module, how: Tuning) -> list[dict]:
+def _groups(tuned: Exported, head: nn.Module, how: Tuning) -> list[dict[str, Any]]:
     """Groups of parameters by layer; vectors do not decay."""
     depth = tuned.model.shape.depth
     groups: dict[tuple[int, bool], list[Tensor]] = {}

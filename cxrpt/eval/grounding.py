@@ -9,6 +9,7 @@ report as with its own: the margin is what the probes are about, not the score.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,12 @@ def grounding(
     } | NOTES
     counts = count_train(exported, folders["train"]) if objective.mlm_weight > 0 else {}
     parts: dict[str, Results] = {}
-    for name, part in (
+    steps: tuple[tuple[str, Callable[[], Results]], ...] = (
         ("words", lambda: _words(exported, pairs, partners, counts, split, config, objective)),
         ("regions", lambda: _regions(exported, pairs, split, config, objective)),
         ("masked_words", lambda: _masked_words(exported, folders[split], counts, config, objective, bad)),
-    ):
+    )
+    for name, part in steps:
         try:
             parts[name] = part()
         except CannotRunError as reason:

@@ -9,6 +9,7 @@ code.txt                      versions                                     ┘
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cxrpt.checkpoint.state import RUN_STATE, RunState
 from cxrpt.data.order.timeline import Segment, pass_segments
@@ -113,7 +114,7 @@ def _versions(run_dir: Path) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in lines if " " in line)
 
 
-def read_results(run_dir: Path, step: int) -> list[dict]:
+def read_results(run_dir: Path, step: int) -> list[dict[str, Any]]:
     """The results of a step's evaluations, one for each split that was scored; what does not parse is passed over."""
     found = []
     for path in sorted((run_dir / "evals" / f"step-{step:08d}").glob("results*.json")):

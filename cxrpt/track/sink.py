@@ -51,7 +51,7 @@ _GAVE_UP = "gave up on the tracking server; `cxrpt metrics %s --sync` sends what
 log = logging.getLogger("cxrpt.track.sink")
 
 
-def start_sink(run_dir: Path, drain_s: float = 30.0) -> subprocess.Popen:
+def start_sink(run_dir: Path, drain_s: float = 30.0) -> subprocess.Popen[bytes]:
     """Follow a run in a process of its own.
 
     It ends when its stdin is closed (also by the death of whoever started it) and everything was sent, or `drain_s` seconds
@@ -61,7 +61,7 @@ def start_sink(run_dir: Path, drain_s: float = 30.0) -> subprocess.Popen:
     return subprocess.Popen(command, stdin=subprocess.PIPE)
 
 
-def end_sink(sink: subprocess.Popen, run_dir: Path) -> None:
+def end_sink(sink: subprocess.Popen[bytes], run_dir: Path) -> None:
     """Let a sink send what is left, and wait for its end; one that was killed is replaced for that."""
     for process in (sink, None):
         process = process or start_sink(run_dir)

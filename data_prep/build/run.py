@@ -46,7 +46,8 @@ from data_prep.processes.durable import remove_remains, write_file
 from data_prep.processes.progress import BuildProgress
 from data_prep.processes.scan import Reading, ScanSpool
 from data_prep.processes.workers import run_chunks
-from data_prep.sources.open_source import OpenedSource, open_source
+from data_prep.sources.open_source import open_source
+from data_prep.sources.opened import OpenedSource
 
 LEAST_IN_CHUNK, MOST_IN_CHUNK = 4, 64
 """Inputs of a part: a kill costs at most this many a process."""

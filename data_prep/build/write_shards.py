@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def write_shard(path: Path, samples: Iterable[ShardSample]) -> ShardEntry:
     )
 
 
-def _write_sample(writer: "_TarWriter", sample: ShardSample) -> tuple:
+def _write_sample(writer: "_TarWriter", sample: ShardSample) -> tuple[Any, ...]:
     members = {"image": sample.image, "text": sample.text, "meta": sample.meta.to_json()}
     places = {}
     for member, content in members.items():

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -174,12 +175,12 @@ def _check_builds(root: Path, manifests: dict[Path, Manifest]) -> Iterator[Shard
             yield ShardCheck(folder.name, "", BUILD, problem="cannot be read: build again")
 
 
-def _absent_splits(build: dict, manifests: list[Manifest]) -> list[str]:
+def _absent_splits(build: dict[str, Any], manifests: list[Manifest]) -> list[str]:
     absent = sorted(set(build["splits"]) - {manifest.split for manifest in manifests})
     return [f"names the split {split}, which has no {MANIFEST_NAME}: copy or build it again" for split in absent]
 
 
-def _build_problems(folder: Path, build: dict, manifests: list[Manifest]) -> Iterator[str]:
+def _build_problems(folder: Path, build: dict[str, Any], manifests: list[Manifest]) -> Iterator[str]:
     for manifest in manifests:
         said = {name: build["splits"][manifest.split][name] for name in ("pairs", "images", "texts", "shards")}
         found = {

@@ -8,6 +8,7 @@ import zlib
 from codecs import register_error
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from cxrpt.errors import InputError
 from data_prep.files.tables import Row
@@ -91,7 +92,7 @@ def _suffix(path: Path) -> str:
 
 def _lines(path: Path, option: str) -> Iterator[str]:
     """Lines with their ends, as `csv` wants them."""
-    opened: Callable = gzip.open if path.name.lower().endswith(".gz") else open
+    opened: Callable[..., Any] = gzip.open if path.name.lower().endswith(".gz") else open
     try:
         with opened(path, "rb") as file, io.TextIOWrapper(file, "utf-8-sig", errors="cxrpt-windows", newline="") as text:
             yield from text

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from data_prep.inputs import Identifiers
 from data_prep.loose import NOBODY, LooseImage
@@ -22,7 +22,7 @@ class SharedImages:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._first: dict[str, LooseImage] = {}
-        self._values: dict = {}
+        self._values: dict[Any, Any] = {}
 
     def take(self, image: LooseImage, input_id: str) -> LooseImage:
         """The image, with `input_id`, an equal text that is kept anyway, for its own."""

@@ -10,6 +10,7 @@ took the process to 0.6 GiB.
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import gdcm
 import numpy as np
@@ -226,7 +227,7 @@ def _run_decoder(
     data: bytes, syntax: UID, layout: PixelLayout, without_gdcm: bool = False, **options: str
 ) -> tuple[np.ndarray, str]:
     """The array of the fastest decoder that takes it, (height, width) or (height, width, 3), and its colour space."""
-    known: dict = {
+    known: dict[str, Any] = {
         "rows": layout.rows,
         "columns": layout.columns,
         "samples_per_pixel": layout.samples,

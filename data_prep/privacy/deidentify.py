@@ -73,7 +73,7 @@ def _known_spans(text: str, known: Identifiers) -> Iterator[Span]:
 
 
 @lru_cache(maxsize=4096)
-def _phrase(literal: str) -> re.Pattern | None:
+def _phrase(literal: str) -> re.Pattern[str] | None:
     """A pattern for an address or an institution, blanks and case aside; None for report words and under 4 characters."""
     parts = [part for part in re.split(r"[\s,]+", literal.strip()) if part]
     if len("".join(parts)) < _SHORTEST_ID or (says_nothing(literal) and not any(char.isdigit() for char in literal)):
@@ -82,7 +82,7 @@ def _phrase(literal: str) -> re.Pattern | None:
 
 
 @lru_cache(maxsize=4096)
-def _id(literal: str) -> re.Pattern | None:
+def _id(literal: str) -> re.Pattern[str] | None:
     """A pattern for a number: without its leading zeros too, and if it is long with separators anywhere inside."""
     signs = re.sub(r"[\s,]+", "", literal)
     if len(signs) < _SHORTEST_ID or not any(char.isdigit() for char in signs):
@@ -96,7 +96,7 @@ def _id(literal: str) -> re.Pattern | None:
 
 
 @lru_cache(maxsize=4096)
-def _date_pattern(date: datetime.date) -> re.Pattern:
+def _date_pattern(date: datetime.date) -> re.Pattern[str]:
     """A known date in the shapes that the general patterns leave alone: without a year, and with blanks."""
     year, month, day = date.year, date.month, date.day
     y, m, d = rf"(?:{year}|{year % 100:02d})", f"0?{month}", f"0?{day}"
@@ -112,7 +112,7 @@ def _date_pattern(date: datetime.date) -> re.Pattern:
     return re.compile(r"(?<!\d)(?:" + "|".join(shapes) + r")(?!\d)", re.IGNORECASE)
 
 
-def _pattern_spans(text: str, patterns: tuple[re.Pattern, ...]) -> Iterator[Span]:
+def _pattern_spans(text: str, patterns: tuple[re.Pattern[str], ...]) -> Iterator[Span]:
     for pattern in patterns:
         groups = pattern.groupindex
         for match in pattern.finditer(text):

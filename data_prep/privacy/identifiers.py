@@ -73,7 +73,7 @@ def kind_of(keyword: str, vr: str) -> str | None:
 
 def header_identifiers(header: Dataset) -> Identifiers:
     """The identifiers of the whole header: sequences (at most MAX_DEPTH deep) and private elements are looked through."""
-    found: dict[str, dict] = {kind: {} for kind in ("names", "ids", "dates", "phrases")}
+    found: dict[str, dict[Any, None]] = {kind: {} for kind in ("names", "ids", "dates", "phrases")}
     for element in _elements(header):
         kind = _private_kind(element) if element.tag.is_private else kind_of(keyword_for_tag(element.tag), element.VR)
         for value in _values(element) if kind else ():
@@ -193,7 +193,7 @@ _COLUMN_KINDS = (
 
 def row_identifiers(row: Row, without: frozenset[str] = frozenset()) -> Identifiers:
     """The identifiers of a row, told by the names of its columns; `without` names columns that hold none (text, picture)."""
-    found: dict[str, list] = {kind: [] for kind, _ in _COLUMN_KINDS}
+    found: dict[str, list[Any]] = {kind: [] for kind, _ in _COLUMN_KINDS}
     for column, value in row.items():
         kind = next((kind for kind, pattern in _COLUMN_KINDS if pattern.search(column)), None)
         if column in without or not value or kind is None or _NO_IDENTIFIERS.search(column):

@@ -168,23 +168,23 @@ def _is_possessive(key: str, known: KnownNames) -> bool:
     )
 
 
-def _one_is_a_name(word: re.Match, other: re.Match, shouting: bool) -> bool:
+def _one_is_a_name(word: re.Match[str], other: re.Match[str], shouting: bool) -> bool:
     """Whether two known neighbours are a name: "small, long" of a patient Small Long is none, "Small, Long" is."""
     if shouting:
         return True
     return any(one.group()[0].isupper() or one.group().lower() not in REPORT_WORDS for one in (word, other))
 
 
-def _adjacent(text: str, first: re.Match, second: re.Match) -> bool:
+def _adjacent(text: str, first: re.Match[str], second: re.Match[str]) -> bool:
     gap = text[first.end() : second.start()]
     return bool(re.fullmatch(r"[ \t]*[,^-]?[ \t]*(?:[A-Za-z]\.?[ \t]+)?(?:(?:van|von|der|den|de|la|del|di|da)[ \t]+)*", gap))
 
 
-def _titled(text: str, word: re.Match) -> bool:
+def _titled(text: str, word: re.Match[str]) -> bool:
     return bool(_TITLE_BEFORE.search(text[max(0, word.start() - _LOOK_BACK) : word.start()]))
 
 
-def _initial_before(text: str, word: re.Match, known: KnownNames) -> int | None:
+def _initial_before(text: str, word: re.Match[str], known: KnownNames) -> int | None:
     """Where known initials before the word begin ("J. Smith", "J.A. Smith"); None where there are none."""
     start = max(0, word.start() - 10)
     found = re.search(r"(?<![\w.])(?:([^\W\d_])\.?[ ]?){1,2}[ ]?$", text[start : word.start()])
@@ -209,13 +209,13 @@ def _with_particles(text: str, start: int, known: KnownNames) -> int:
     return start
 
 
-def _end_with_initial(text: str, word: re.Match) -> int:
+def _end_with_initial(text: str, word: re.Match[str]) -> int:
     """The end of the word and of a middle initial that follows it."""
     initial = _MIDDLE_INITIAL.match(text, word.end())
     return initial.end() if initial else word.end()
 
 
-def _stands_as_name(text: str, word: re.Match, shouting: bool) -> bool:
+def _stands_as_name(text: str, word: re.Match[str], shouting: bool) -> bool:
     """A plain word that is also a known name: taken for the name where its capital is not owed to a sentence or a heading."""
     if shouting or not word.group()[0].isupper() or (word.group().isupper() and len(word.group()) <= SHORT):
         return False

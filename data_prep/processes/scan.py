@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from data_prep.ledger import Reason
 from data_prep.processes.durable import write_file
@@ -34,7 +34,7 @@ class ScanSpool:
     def path(self, what: str, number: int) -> Path:
         return self.folder / f"{what}-{self.fingerprint[:16]}-{number:06d}.pickle"
 
-    def read(self, what: str, number: int, num_items: int) -> list | None:
+    def read(self, what: str, number: int, num_items: int) -> list[Any] | None:
         """What was found in a chunk; None where it was not finished."""
         try:
             # Ours, from a folder that nobody else may write to.

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from multiprocessing import forkserver
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 from threadpoolctl import threadpool_limits
@@ -68,10 +68,10 @@ def run_chunks(
 
 def _as_they_finish(
     pool: ProcessPool, work: Work[Item, Result], chunks: Sequence[tuple[int, Sequence[Item]]], most: int
-) -> Iterator[tuple[tuple[int, Sequence[Item]], Future]]:
+) -> Iterator[tuple[tuple[int, Sequence[Item]], Future[Any]]]:
     """Chunks with their finished futures; at most `most` of them wait in the pool, as chunks may hold much text."""
     waiting = deque(chunks)
-    in_flight: dict[Future, tuple[int, Sequence[Item]]] = {}
+    in_flight: dict[Future[Any], tuple[int, Sequence[Item]]] = {}
     while waiting or in_flight:
         while waiting and len(in_flight) < most:
             chunk = waiting.popleft()

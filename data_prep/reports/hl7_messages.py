@@ -82,7 +82,7 @@ def plain(field: str, message: hl7.Message, codec: str) -> str:
     named = {"F": separator, "R": repetition, "S": component, "T": subcomponent, "E": escape, ".br": "\n", ".ce": "\n"}
     mark = re.escape(escape)
 
-    def undo(match: re.Match) -> str:
+    def undo(match: re.Match[str]) -> str:
         inside = match[1]
         if inside in named:
             return named[inside]

@@ -171,7 +171,7 @@ def _marks(text: str) -> tuple[_Mark, ...]:
     return tuple(kept)
 
 
-def _line_mark(start: int, match: re.Match) -> _Mark | None:
+def _line_mark(start: int, match: re.Match[str]) -> _Mark | None:
     """What opens a line; None where its words open a sentence and title nothing."""
     title, body = match["title"], match.end()
     name = name_of(title)

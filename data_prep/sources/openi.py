@@ -24,8 +24,8 @@ from cxrpt.errors import InputError
 from data_prep.files.table_rows import pick_columns
 from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAside, Study
 from data_prep.ledger import Reason
-from data_prep.linking.link import LooseImage
 from data_prep.linking.scan_dicom import scan_data_set
+from data_prep.loose import LooseImage
 from data_prep.pictures.chest import normalise_view
 from data_prep.processes.scan import Reading
 from data_prep.sources.opened import OpenedSource, fingerprint

@@ -29,8 +29,8 @@ from data_prep.inputs import (
     years_as_allowed,
 )
 from data_prep.ledger import Note, Reason
-from data_prep.linking.link import LooseImage
 from data_prep.linking.scan_dicom import scan_data_set
+from data_prep.loose import LooseImage
 from data_prep.pictures.chest import normalise_view
 from data_prep.privacy.identifiers import parse_date, row_identifiers
 from data_prep.processes.scan import Reading

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -172,7 +173,7 @@ def _write_labels(path: Path, studies: list[Study]) -> None:
     _write_table(path, ("accession_number", *FINDINGS), rows)
 
 
-def _write_table(path: Path, columns: tuple[str, ...], rows: Iterator[tuple]) -> None:
+def _write_table(path: Path, columns: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

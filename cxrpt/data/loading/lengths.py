@@ -7,6 +7,7 @@ each source, by one rank for all: ranks that disagreed on a length would disagre
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,7 @@ class Lengths:
         tokens = np.minimum(self._max_tokens, np.rint(index["num_words"] * self._rates[source]))
         return (has_image * self._image_rows + has_text * (1 + tokens)).astype(np.int32)
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_rows": OrderedDict(), "_bytes": 0}
 
 

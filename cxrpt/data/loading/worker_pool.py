@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator
 from multiprocessing import Pipe
+from typing import Any
 
 import torch
 
@@ -132,7 +133,7 @@ class Worker:
                 error, there = content
                 raise pickle.loads(error) from RuntimeError(f"in loader worker {self._number}:\n{there}")
 
-    def _next_message(self) -> tuple:
+    def _next_message(self) -> tuple[Any, ...]:
         try:
             waited = 0.0
             while not self._line.poll(_SILENCE_S):

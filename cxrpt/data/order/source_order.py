@@ -13,6 +13,7 @@ A small source is dealt to the lanes in turn instead, over its epochs:
 """
 
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 
@@ -78,7 +79,7 @@ class SourceOrder:
                 self._orders.popitem(last=False)
         return self._orders[key]
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_orders": OrderedDict()}
 
 
