@@ -3,7 +3,9 @@
 pictures ─► (S, S) uint8 ─┐
                           ├─► transformer ─► states ─┬─► embed_images, embed_texts   (n, D)   each on its own
 texts ────► tokens ───────┘                          ├─► embed_pairs                 (n, D)   picture and text as one sequence
-                                                     └─► image_features              (n, 2 D) what linear probes were fitted on
+                                                     ├─► image_features              (n, 2 D) what linear probes were fitted on
+                                                     ├─► trainable_features          (n, 2 D) the same, with gradients
+                                                     └─► regenerate                  (S, S)   a picture whose parts were hidden
 
 Pixels and text are prepared, and states pooled, by the functions that the evaluation uses. DeepSpeed, MLflow and shards are not
 needed, nor is a network.
@@ -68,6 +70,16 @@ class Pretrained:
         return self.exported.model.shape.width
 
     @property
+    def image_size(self) -> int:
+        """S, the side in pixels of the square that the model sees of a picture (`as_seen`)."""
+        return self.exported.model.shape.image_size
+
+    @property
+    def grid(self) -> int:
+        """Patches a side of that square; a patch is hidden or visible as a whole."""
+        return self.image_size // self.exported.model.shape.patch_size
+
+    @property
     def sections(self) -> tuple[str, ...]:
         """The titles of the report sections that the model was trained on, in order."""
         return self.exported.sections
@@ -80,6 +92,14 @@ class Pretrained:
         the mean over many of its own kind, as the evaluation of retrieval does.
         """
         return self.exported.model.shape.contrast
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The network itself, frozen; `module.requires_grad_(True)` begins to train it.
+
+        Every method computes with its weights as they are at that time.
+        """
+        return self.exported.model
 
     def embed_images(self, images: Sequence[Image]) -> np.ndarray:
         """(n, D) float32, each picture on its own.
@@ -123,6 +143,59 @@ class Pretrained:
         _require_list(images, "images")
         return self._run([(image, None) for image in images], "features")
 
+    def trainable_features(self, images: Sequence[Image]) -> torch.Tensor:
+        """`image_features` as a tensor (n, 2 D) where the model is, for fine-tuning: a loss on it trains `module`.
+
+        Gradients reach those weights that ask for them. All pictures go through the model at once, whatever `batch` is.
+
+        Raises:
+            InputError: one is no picture; the message gives its number.
+        """
+        _require_list(images, "images")
+        return self._pooled([self._example(number, image, None, "features") for number, image in enumerate(images)], "features")
+
+    def as_seen(self, images: Sequence[Image]) -> np.ndarray:
+        """Pictures as the model sees them: (n, S, S) uint8, the short side fitted and the middle kept.
+
+        Raises:
+            InputError: one is no picture; the message gives its number.
+        """
+        _require_list(images, "images")
+        squares = [_square(image, number, self.image_size) for number, image in enumerate(images)]
+        return np.array(squares, np.uint8).reshape(-1, self.image_size, self.image_size)
+
+    def regenerate(self, image: Image, hidden: np.ndarray, text: str | None = None) -> np.ndarray:
+        """The picture, its hidden patches made up by the model from the visible ones, and from the report where one is given.
+
+        The evaluation of regeneration scores this at scale 1, and draws it. What lies under `hidden` is not looked at.
+
+        Args:
+            image: the picture.
+            hidden: (grid, grid) bool, true for the patches to hide.
+            text: what the report says; the model reads it beside the picture.
+
+        Returns:
+            (S, S) uint8, what `as_seen` gives where nothing is hidden.
+
+        Raises:
+            InputError: no picture, no text, a mask of another shape or type, or a model that was trained on normalised targets
+                (`objective.normalize_targets`), which tell neither brightness nor contrast.
+        """
+        # Late: scores and figures of the evaluation come along, and embeddings need none of their packages.
+        from cxrpt.eval.pixel_scores import fill
+        from cxrpt.eval.regenerate import predict
+
+        shape = self.exported.model.shape
+        if shape.normalize_targets:
+            raise InputError("the model was trained on normalised targets and gives no brightness: take one that was not")
+        if not isinstance(hidden, np.ndarray) or hidden.dtype != bool or hidden.shape != (self.grid, self.grid):
+            given = f"{hidden.dtype} {hidden.shape}" if isinstance(hidden, np.ndarray) else type(hidden).__name__
+            raise InputError(f"hidden is {given}: hand over an array of bool of shape {(self.grid, self.grid)}, one a patch")
+        seen, tokens = _square(image, 0, self.image_size), None if text is None else self._tokens(text, 0)
+        (groups,) = predict(self.exported, [seen], [hidden], [tokens])
+        filled = fill(seen / np.float32(255), hidden, groups[1], 1, shape.patch_size)
+        return np.round(filled * 255).astype(np.uint8)
+
     @torch.inference_mode()
     def _run(self, items: list[tuple[Image | None, str | None]], what: str) -> np.ndarray:
         rows = [np.empty((0, self.width * (2 if what == "features" else 1)), np.float32)]
@@ -134,16 +207,18 @@ class Pretrained:
     def _example(self, number: int, image: Image | None, text: str | None, what: str) -> Example:
         shape = self.exported.model.shape
         pixels = None if what == "text" else _square(image, number, shape.image_size)
-        tokens = None
-        if what in ("text", "pair"):
-            if not isinstance(text, str):
-                raise InputError(f"text {number} is a {type(text).__name__}: hand over str")
-            if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-                raise InputError(f"text {number} holds NUL or half a character: hand over Unicode text")
-            tokens = tokens_of(text, self.exported)
-            if not len(tokens):
-                raise InputError(f"text {number} is empty: leave it out")
+        tokens = self._tokens(text, number) if what in ("text", "pair") else None
         return plain_example(pixels, tokens, shape.patch_size)
+
+    def _tokens(self, text: object, number: int) -> np.ndarray:
+        if not isinstance(text, str):
+            raise InputError(f"text {number} is a {type(text).__name__}: hand over str")
+        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            raise InputError(f"text {number} holds NUL or half a character: hand over Unicode text")
+        tokens = tokens_of(text, self.exported)
+        if not len(tokens):
+            raise InputError(f"text {number} is empty: leave it out")
+        return tokens
 
     def _pooled(self, examples: list[Example], what: str) -> torch.Tensor:
         states, batch = run_model(self.exported, examples)

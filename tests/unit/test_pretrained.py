@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 import cxrpt
 from cxrpt.checkpoint.export import load_exported
@@ -16,6 +17,7 @@ from cxrpt.data.sample import Kind
 from cxrpt.data.text import select_text
 from cxrpt.errors import InputError
 from cxrpt.eval.features import image_features, pair_vectors, run_model
+from cxrpt.eval.regenerate import predict
 from cxrpt.eval.samples import SplitFolder, choose, plain_example, read, square_image
 from cxrpt.export.write_package import write_package
 
@@ -178,3 +180,86 @@ def test_without_deepspeed_mlflow_or_a_network(packaged, tmp_path):
 def test_an_unknown_name_of_the_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'load_pretrianed'"):
         cxrpt.load_pretrianed  # noqa: B018
+
+
+def amplified(folder):
+    """The exported model with patches told apart: fresh weights make nearly the same gray of all."""
+    model = cxrpt.load_pretrained(folder)
+    model.module.mvm_heads["1"][-1].weight.mul_(40)
+    return model
+
+
+def test_regenerated_patches_are_those_of_the_evaluation_and_come_from_what_is_visible(packaged, pairs):
+    model, (_, raws) = amplified(packaged[1]), pairs
+    image, text = raws[0].image, texts_of(raws[:1], model)[0]
+    seen = model.as_seen([image])[0]
+    hidden = np.zeros((model.grid, model.grid), bool)
+    hidden[1, 2:4] = True
+    pixels = np.kron(hidden, np.ones((model.image_size // model.grid,) * 2, bool))
+    for words, tokens in ((None, None), (text, model.exported.tokenizer.encode(text))):
+        made = model.regenerate(image, hidden, words)
+        assert made.shape == seen.shape == (64, 64) and made.dtype == seen.dtype == np.uint8
+        np.testing.assert_array_equal(made[~pixels], seen[~pixels])
+        groups = predict(model.exported, [seen], [hidden], [tokens])[0][1]
+        side = model.image_size // model.grid
+        for patch, (row, column) in zip(groups, ((1, 2), (1, 3)), strict=True):
+            part = made[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            np.testing.assert_allclose(part, 255 * patch.reshape(side, side), atol=0.5001)
+    other = seen.copy()
+    other[pixels] = 255 - seen[pixels]
+    np.testing.assert_array_equal(model.regenerate(other, hidden), model.regenerate(seen, hidden), "looks under the mask")
+    other[~pixels] //= 2
+    assert (model.regenerate(other, hidden) != model.regenerate(seen, hidden))[pixels].any(), "what is visible does not count"
+    assert (model.regenerate(seen, hidden, text) != model.regenerate(seen, hidden))[pixels].any(), "the report does not count"
+
+
+def test_nothing_and_everything_can_be_hidden(packaged, pairs):
+    model, image = amplified(packaged[1]), pairs[1][0].image
+    nothing = np.zeros((model.grid, model.grid), bool)
+    np.testing.assert_array_equal(model.regenerate(image, nothing), model.as_seen([image])[0])
+    black = np.zeros((model.image_size,) * 2, np.uint8)
+    np.testing.assert_array_equal(model.regenerate(image, ~nothing), model.regenerate(black, ~nothing))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "text", "told"),
+    [
+        (np.zeros((4, 4), np.uint8), None, "hidden is uint8 (4, 4): hand over an array of bool of shape (4, 4)"),
+        (np.zeros((64, 64), bool), None, "hidden is bool (64, 64)"),
+        ([[True]], None, "hidden is list"),
+        (np.zeros((4, 4), bool), " ", "text 0 is empty"),
+        (np.zeros((4, 4), bool), b"a", "text 0 is a bytes"),
+    ],
+)
+def test_what_cannot_be_regenerated_is_told_in_one_line(packaged, hidden, text, told):
+    model = cxrpt.load_pretrained(packaged[1])
+    with pytest.raises(InputError) as error:
+        model.regenerate(np.full((32, 32), 200, np.uint8), hidden, text)
+    assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_model_of_normalised_targets_gives_no_picture(make_run, tmp_path):
+    write_package(make_run(tmp_path / "run", "objective.normalize_targets=true"), tmp_path / "model")
+    model = cxrpt.load_pretrained(tmp_path / "model")
+    with pytest.raises(InputError, match="normalised targets"):
+        model.regenerate(np.full((32, 32), 200, np.uint8), np.ones((model.grid, model.grid), bool))
+
+
+def test_features_to_train_are_those_of_the_probe_and_training_changes_every_method(packaged, pairs):
+    model, images = cxrpt.load_pretrained(packaged[1]), [raw.image for raw in pairs[1][:5]]
+    assert not any(weight.requires_grad for weight in model.module.parameters())
+    squares, before = model.as_seen(images), model.image_features(images)
+    assert squares.shape == (5, 64, 64) and model.as_seen([]).shape == (0, 64, 64)
+    model.module.requires_grad_(True)
+    found = model.trainable_features(squares)
+    np.testing.assert_allclose(found.detach().numpy(), before, atol=1e-5)
+    # Not the sum: a layer norm comes last.
+    found.pow(3).sum().backward()
+    gradients = {name: weight.grad for name, weight in model.module.named_parameters() if weight.grad is not None}
+    trained = {name.split(".")[0] for name, gradient in gradients.items() if gradient.any()}
+    assert trained == {"image", "transformer"}, "all that pictures go through, and nothing else"
+    with torch.no_grad():
+        for name, weight in model.module.named_parameters():
+            if name.split(".")[0] in trained:
+                weight -= 0.1 * gradients[name] / gradients[name].norm().clamp(min=1e-9)
+    assert np.abs(model.image_features(images) - before).max() > 1e-3
