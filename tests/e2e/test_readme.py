@@ -33,11 +33,10 @@ def test_the_readme_from_top_to_bottom(tmp_path):
         picture = next(member for member in shard if member.name.endswith(".jpg"))
         pixels = cv2.imdecode(np.frombuffer(shard.extractfile(picture).read(), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert cv2.imwrite(str(tmp_path / "chest.png"), pixels)
-    expected = (r"\d+ \['.jpg', '.json', '.txt'\]\n", r"\(1, 192\) \(1, 192\) \(1, 192\)\n")
-    for python, wanted in zip(blocks("README.md", "python"), expected, strict=True):
-        told = subprocess.run([sys.executable, "-c", python], cwd=tmp_path, capture_output=True, text=True)
-        assert told.returncode == 0, told.stderr
-        assert re.fullmatch(wanted, told.stdout), told.stdout
+    (python,) = blocks("README.md", "python")
+    told = subprocess.run([sys.executable, "-c", python], cwd=tmp_path, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == "(1, 192) (1, 192) (1, 192)\n"
     assert (tmp_path / "metrics.csv").exists() and (tmp_path / "metrics.png").exists()
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted(p for package in ("cxrpt", "data_prep", "launch") for p in (ROOT / package).rglob("*.py"))
 ALLOWED_TOP = {
     "pyproject.toml", "README.md", "launch", "cxrpt", "data_prep", "configs", "tests", "docker", "benchmarks", "docs", ".ci",
-    "Makefile", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", ".gitignore", ".git",
+    "Makefile", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "mkdocs.yml", ".gitignore", ".git",
 }  # fmt: skip
 ONE_IMPORTER = {
     "deepspeed": {"cxrpt/dist/engine.py"},
