@@ -46,7 +46,7 @@ checks: $(READY)
 	$(BIN)/python -m pytest -q tests/unit/test_house_rules.py
 
 docs: $(DOCS_READY)
-	$(BIN)/python -m mkdocs build --strict --quiet --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site
 	@echo "open site/index.html (its search needs a server: $(BIN)/python -m http.server -d site)"
 
 $(DOCS_READY): $(READY)

@@ -72,6 +72,7 @@ def guided(tmp_path_factory):
     return folder, {guide.stem: run_blocks(guide, folder) for guide in GUIDES}
 
 
+@pytest.mark.long
 def test_the_guides_show_what_they_say(guided):
     folder, said = guided
     build, pretrain, resume, metrics = (said[guide.stem] for guide in GUIDES)
@@ -85,6 +86,7 @@ def test_the_guides_show_what_they_say(guided):
     assert (folder / "metrics.png").exists() and (folder / "metrics.csv").read_text().startswith("run,step,time")
 
 
+@pytest.mark.long
 def test_an_export_of_ones_own_is_read_as_the_guide_says(guided):
     folder, _ = guided
     lines = (folder / "ris-shards/ris/ledger.jsonl").read_text().splitlines()
@@ -93,6 +95,7 @@ def test_an_export_of_ones_own_is_read_as_the_guide_says(guided):
     assert sum(map(int, re.findall(r'"pairs": (\d+)', made))) >= sum(map(int, re.findall(r'"pairs": (\d+)', built))) - 3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["shard_format", "evaluation"])
 def test_python_of_the_reference_works(name, guided):
     folder, _ = guided
@@ -128,6 +131,7 @@ def apply_blocks(page: Path, code: Path) -> dict[str, int]:
     return dict(added)
 
 
+@pytest.mark.long
 def test_what_extends_cxrpt_works(guided, tmp_path):
     folder, _ = guided
     for package in ("cxrpt", "data_prep", "launch"):

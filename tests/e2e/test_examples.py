@@ -20,6 +20,8 @@ from safetensors.torch import load_file, save_file
 import cxrpt
 from cxrpt.export.package import write_checksums
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 COVERED = {"embed", "retrieve", "regenerate", "fine_tune"}
