@@ -122,11 +122,11 @@ def hospital(
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="CSV: accession_number and a column a finding (1, 0, -1, empty).")] = None,
     number_column: Annotated[
-        str | None, typer.Option(help="Column of the reports with the accession number or study UID.")
+        str | None, typer.Option(help="Column of reports and labels with the accession number or study UID.")
     ] = None,
     report_column: Annotated[str | None, typer.Option(help="Column of the reports with the text.")] = None,
-    patient_column: Annotated[str | None, typer.Option(help="Column of the reports with the patient.")] = None,
-    date_column: Annotated[str | None, typer.Option(help="Column of the reports with the date of the study.")] = None,
+    patient_column: Annotated[str | None, typer.Option(help="Column of reports and labels with the patient.")] = None,
+    date_column: Annotated[str | None, typer.Option(help="Column of reports and labels with the date of the study.")] = None,
     hl7_accession: Annotated[
         str | None, typer.Option(help="Fields of HL7 messages with the accession number, the most telling first: OBR-18,OBR-3.")
     ] = None,

@@ -227,15 +227,21 @@ STUDY_NUMBER_COLUMNS = (
 )
 
 
-def read_labels(path: Path) -> dict[str, dict[str, int]]:
+def read_labels(path: Path, number_column: str | None = None, no_findings: Sequence[str] = ()) -> dict[str, dict[str, int]]:
     """Study number -> finding -> 1, 0 or -1, from a table with one column a finding; empty cells are unknown.
+
+    Args:
+        path: of the table.
+        number_column: what the column of the study number is called, beside the usual names.
+        no_findings: other columns that are none of a finding, where they are there.
 
     Raises:
         InputError: no study column, or a cell that is none of 1, 0, -1 and empty.
     """
     rows = read_table(path, "--labels")
-    study = require_column(rows, STUDY_NUMBER_COLUMNS, path, "a column accession_number")
-    others = {_plain(name) for name in ("patient_id", "subject_id", *STUDY_NUMBER_COLUMNS)}
+    names = (*([number_column] if number_column else []), *STUDY_NUMBER_COLUMNS)
+    study = require_column(rows, names, path, "--number-column")
+    others = {_plain(name) for name in ("patient_id", "subject_id", *names, *no_findings)}
     findings = [column for column in (rows[0] if rows else ()) if column and _plain(column) not in others]
     labels: dict[str, dict[str, int]] = {}
     for number, row in enumerate(rows, 2):

@@ -107,7 +107,8 @@ def collect(src: Path, files: Sequence[Path], options: HospitalOptions, reading:
     unique = iter(_unique_image_ids(images))
     del images
     reports, broken = _read_reports(options, reading) if options.reports else ([], [])
-    labels = read_labels(options.labels) if options.labels else {}
+    persons = [column for column in (options.patient_column, options.date_column) if column]
+    labels = read_labels(options.labels, options.number_column, persons) if options.labels else {}
     linked = link(unique, [*reports, *found], labels)
     remarks = [] if options.reports or found else ["no reports were found or named: images only"]
     if tables := sum(Note.COLUMNS_MISSING in one.notes for one in broken):

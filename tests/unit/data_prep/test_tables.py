@@ -6,7 +6,7 @@ import pytest
 
 from cxrpt.errors import InputError
 from data_prep.files.encodings import decode_text, with_plain_breaks
-from data_prep.files.tables import find_column, parse_table, read_table, read_whole_table
+from data_prep.files.tables import find_column, parse_table, read_labels, read_table, read_whole_table
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-32"])
@@ -77,6 +77,17 @@ def test_json_in_lines_arrays_envelopes_and_nested_objects():
         assert parse_table(content).rows[0] == (1, flat)
     assert parse_table("[1, 2") is None and parse_table("{" * 10_000) is None
     assert find_column([flat], ("patient.id",)) == "patient_id"
+
+
+def test_columns_of_labels_go_by_the_names_of_the_reports(tmp_path):
+    path = tmp_path / "codes.csv"
+    path.write_text("Auftragsnr;PatNr;Untersuchung;Erguss\nA1;17;01.02.2020;1\nA2;18;02.02.2020;\n")
+    with pytest.raises(InputError, match="name yours with --number-column"):
+        read_labels(path)
+    assert read_labels(path, "Auftragsnr", ["PatNr", "Untersuchung"]) == {"A1": {"Erguss": 1}, "A2": {}}
+    usual = tmp_path / "labels.csv"
+    usual.write_text("accession_number,effusion\nA1,0\n")
+    assert read_labels(usual, "Auftragsnr") == {"A1": {"effusion": 0}}, "a name for the reports is no must for the labels"
 
 
 def test_read_table_refuses_what_it_cannot_read_without_a_word_of_it(tmp_path):
