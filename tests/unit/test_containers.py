@@ -115,10 +115,11 @@ def test_apptainer_does_what_the_dockerfile_does():
     assert len(of_user) == 3
     assert found["post"] == [*(step for step in steps if step not in of_user), "rm -rf /src"]
     assert found["test"] == commands(runs[-1])
-    files = dict(line.split() for line in found["files"])
-    assert all((ROOT / source).exists() for source in files)
-    assert files.pop("configs") == next(rest.split()[1] for rest in of("COPY") if rest.startswith("configs"))
-    assert files == {name: f"/src/{name}" for name in let_through() if name != "configs"}
+    files = {tuple(line.split()) for line in found["files"]}
+    assert all((ROOT / source).exists() for source, _ in files)
+    recipes = next(rest.split()[1] for rest in of("COPY") if rest.startswith("configs /usr"))
+    assert files == {(name, f"/src/{name}") for name in let_through()} | {("configs", recipes)}
+    assert "configs /src/configs" in of("COPY"), "launch/configs, a link to it, goes into the wheel"
     exports = {line.removeprefix("export ").replace('"', "") for line in found["environment"]}
     assert exports == {word for rest in of("ENV") for word in shlex.split(rest) if not word.startswith("NVIDIA")}
 
