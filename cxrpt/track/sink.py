@@ -29,6 +29,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from cxrpt.attempts import read_attempts
 from cxrpt.errors import InputError
 from cxrpt.track.journal import Entry, parse_lines
 from cxrpt.track.results import metric_name, read_evals
@@ -209,7 +210,26 @@ def _is_gone(client: Any, run_id: str) -> bool:
 
 def _send(client: Any, run_dir: Path, settings: dict[str, Any], state: SinkState) -> int:
     _open_run(client, run_dir, settings, state)
-    return _send_journal(client, run_dir, state) + _send_evals(client, run_dir, state)
+    sent = _send_journal(client, run_dir, state) + _send_evals(client, run_dir, state)
+    _tell_status(client, run_dir, state)
+    return sent
+
+
+def _tell_status(client: Any, run_dir: Path, state: SinkState) -> None:
+    """Whether the run goes on, is done, is to be started again or failed, by its last attempt; evaluations may still follow."""
+    attempts = read_attempts(run_dir)
+    if not attempts:
+        return
+    last = attempts[-1]
+    status = {None: "RUNNING", 0: "FINISHED", 75: "SCHEDULED"}.get(last.code, "FAILED")
+    if status == state.status:
+        return
+    if status in ("FINISHED", "FAILED"):
+        client.set_terminated(state.run_id, status, round(last.ended * 1000))
+    else:
+        client.update_run(state.run_id, status)
+    state.status = status
+    save_state(run_dir, state)
 
 
 def _open_run(client: Any, run_dir: Path, settings: dict[str, Any], state: SinkState) -> None:

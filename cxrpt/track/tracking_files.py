@@ -36,6 +36,8 @@ class SinkState:
     evals: dict[str, str] = field(default_factory=dict)
     """By evaluated step, a digest of its results."""
     params: dict[str, str] = field(default_factory=dict)
+    status: str = "RUNNING"
+    """As MLflow calls it."""
 
 
 def write_tracking(run_dir: Path, uri: str, experiment: str, run_name: str, params: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from cxrpt.attempts import recorded
 from cxrpt.errors import InputError
 from cxrpt.track import sink
 from cxrpt.track.address import check_tracking_uri
@@ -55,6 +56,25 @@ def test_metrics_params_and_evaluations_arrive_once(run_dir):
     with sqlite3.connect(run_dir.parents[1] / "mlflow.db") as store:
         assert dict(store.execute("select key, value from params").fetchall()) == {"optim.lr": "0.0001", "name": "demo"}
         assert store.execute("select count(*) from runs").fetchone() == (1,)
+
+
+def test_the_server_is_told_how_the_run_ended(run_dir):
+    def told():
+        sync_once(run_dir)
+        with sqlite3.connect(run_dir.parents[1] / "mlflow.db") as store:
+            return store.execute("select status, end_time is not null from runs").fetchone()
+
+    with recorded(run_dir, "", 1, 0) as attempt:
+        assert told() == ("RUNNING", 0)
+        attempt.code = 75
+    assert told()[0] == "SCHEDULED", "stopped after a save: it is to be run again"
+    with recorded(run_dir, "", 1, 10):
+        assert told()[0] == "RUNNING"
+    assert told() == ("FINISHED", 1)
+    with pytest.raises(RuntimeError), recorded(run_dir, "", 1, 10):
+        raise RuntimeError("of a test")
+    write_eval(run_dir, 10, **{"classify/auroc": 0.75})
+    assert told() == ("FAILED", 1) and history(run_dir, "eval/classify/auroc") == [(10, 0.75, 0)]
 
 
 def test_a_step_that_was_sent_is_not_sent_again_by_a_later_attempt(run_dir):
