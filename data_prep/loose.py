@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from data_prep.inputs import Identifiers, ImageInput, ReportInput
+from data_prep.ledger import Reason
 
 NOBODY = Identifiers()
 
@@ -33,6 +34,8 @@ class LooseImage:
     sex: str | None = None
     identifiers: Identifiers = NOBODY
     """Of the study; `image.image_id` need not be among them."""
+    refused: Reason | None = None
+    """The picture is not to be tried, but its header tells of the study, and names whom the report must not name."""
 
 
 @dataclass(frozen=True, slots=True)

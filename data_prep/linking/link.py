@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from data_prep.inputs import Identifiers, SetAside, Study
+from data_prep.inputs import Identifiers, ImageInput, SetAside, Study
 from data_prep.ledger import Note, Reason
 from data_prep.loose import NOBODY, LooseImage, LooseReport, ReportStatus
 from data_prep.reports.choose_report import choose_report
@@ -63,6 +63,10 @@ class _Draft:
     def study(self) -> str:
         return self.key[1]
 
+    def pictures(self) -> tuple[ImageInput, ...]:
+        """Those to be tried."""
+        return tuple(image.image for image in self.images if image.refused is None)
+
     def dates(self) -> list[datetime.date]:
         """Of the images, else of the report."""
         of_images = [image.date for image in self.images if image.date is not None]
@@ -82,8 +86,7 @@ def link(images: Iterable[LooseImage], reports: Iterable[LooseReport], labels: d
         draft.others = tuple(one for one in groups[key] if draft.report is None or one.report != draft.report.report)
         if draft.report is not None:
             draft.report = _with_notes(draft)
-        elif not draft.images:
-            del drafts[key]
+    drafts = {key: draft for key, draft in drafts.items() if draft.report is not None or draft.pictures()}
     same = _same_patients(drafts.values())
     firsts: dict[str, datetime.date] = {}
     for draft in drafts.values():
@@ -158,7 +161,7 @@ def _place_reports(
             drop(report, Reason.AMBIGUOUS_REPORT)
         elif owners:
             # One number, or several, over studies of a patient: the one with most images holds the examination.
-            pairs.append((report, drafts[max(sorted(own or owners), key=lambda key: len(drafts[key].images))]))
+            pairs.append((report, drafts[max(sorted(own or owners), key=lambda key: len(drafts[key].pictures()))]))
         else:
             unlinked[report.study_number].append(report)
     groups: dict[Key, list[LooseReport]] = defaultdict(list)
@@ -322,7 +325,7 @@ def _finish(draft: _Draft, patient: str, firsts: dict[str, datetime.date], label
     return Study(
         patient=patient,
         study=f"{draft.patient}/{draft.study}",
-        images=tuple(image.image for image in draft.images),
+        images=draft.pictures(),
         report=draft.report.report if draft.report is not None else None,
         labels=labels,
         age=ages[0] if ages else None,

@@ -38,16 +38,20 @@ def scan_data_set(items: Sequence[tuple[str, Path]], reading: Reading) -> tuple[
     scan = partial(scan_headers, seconds=reading.file_seconds, all_chest=True)
     for _, scanned in scan_files(scan, items, "headers", reading, SCAN_CHUNK):
         for one in scanned:
-            if isinstance(one, LooseImage):
+            if isinstance(one, LooseImage) and one.refused is None:
                 images[one.image.input_id] = one
-            else:
+            elif isinstance(one, LooseReport):
                 # A data set's reports come from its own files.
-                set_aside.append(one if isinstance(one, SetAside) else _no_image(one))
+                set_aside.append(SetAside(one.report.input_id, "dicom", Reason.NO_PIXELS))
+            else:
+                set_aside.append(one if isinstance(one, SetAside) else refused_image(one))
     return images, sorted(set_aside, key=lambda one: one.input_id)
 
 
-def _no_image(report: LooseReport) -> SetAside:
-    return SetAside(report.report.input_id, "dicom", Reason.NO_PIXELS)
+def refused_image(image: LooseImage) -> SetAside:
+    """The picture of a file of which the header alone counts."""
+    assert image.refused is not None
+    return SetAside(image.image.input_id, "dicom", image.refused)
 
 
 def scan_headers(
@@ -57,7 +61,7 @@ def scan_headers(
     all_chest: bool,
     root: Path = Path(),
 ) -> list[Scanned]:
-    """Read the headers of files; every one ends as an image to try, as a report, or as set aside.
+    """Read the headers of files; every one ends as an image, to try or refused, as a report, or as set aside.
 
     An item is a name below `root`, which is also its input id, or an input id and a path. With `all_chest`, a file whose
     header does not say what it shows is taken for a chest.
@@ -90,30 +94,46 @@ def _scan(input_id: str, place: Path, is_below: bool, all_chest: bool) -> Scanne
         if holds_report(header):
             return _scan_report(input_id, header)
         verdict = judge_header(header)
-        if verdict.reason is not None:
-            return SetAside(input_id, "dicom", verdict.reason)
-        check_size(header)
-        uid = _exact(header, "SOPInstanceUID")
+        refused = verdict.reason or _too_large(header)
         image = ImageInput(
             input_id=input_id,
             place=place,
             type="dicom",
-            image_id=uid or f"file {input_id}",
-            view=header_view(header),
+            image_id=_exact(header, "SOPInstanceUID") or f"file {input_id}",
+            view="UNKNOWN" if refused else header_view(header),
             by_content=verdict.by_content and not all_chest,
             is_below=is_below,
         )
-        date = parse_date(_exact(header, "StudyDate"))
-        return LooseImage(
-            image=image,
-            patient=_exact(header, "PatientID"),
-            study_uid=_exact(header, "StudyInstanceUID"),
-            accession=_exact(header, "AccessionNumber"),
-            date=date,
-            age=years_as_allowed(header_age(header, date)),
-            sex=sex_as_allowed(text(header, "PatientSex")),
-            identifiers=header_identifiers(header),
-        )
+        try:
+            return _of_study(header, image, refused)
+        except Exception:
+            if refused is None:
+                raise
+            return SetAside(input_id, "dicom", refused)
+
+
+def _too_large(header: Dataset) -> Reason | None:
+    try:
+        check_size(header)
+    except Refused as refused:
+        return refused.reason
+    return None
+
+
+def _of_study(header: Dataset, image: ImageInput, refused: Reason | None) -> LooseImage:
+    """What a header says of study and patient, whether or not its picture is to be tried."""
+    date = parse_date(_exact(header, "StudyDate"))
+    return LooseImage(
+        image=image,
+        patient=_exact(header, "PatientID"),
+        study_uid=_exact(header, "StudyInstanceUID"),
+        accession=_exact(header, "AccessionNumber"),
+        date=date,
+        age=years_as_allowed(header_age(header, date)),
+        sex=sex_as_allowed(text(header, "PatientSex")),
+        identifiers=header_identifiers(header),
+        refused=refused,
+    )
 
 
 def _scan_report(input_id: str, header: Dataset) -> LooseReport | SetAside:

@@ -17,9 +17,9 @@ from data_prep.files.tables import read_labels
 from data_prep.inputs import Export, SetAside
 from data_prep.ledger import Note
 from data_prep.linking.link import link
-from data_prep.linking.scan_dicom import SCAN_CHUNK, scan_headers
+from data_prep.linking.scan_dicom import SCAN_CHUNK, refused_image, scan_headers
 from data_prep.linking.shared_images import SharedImages
-from data_prep.loose import LooseImage, LooseReport
+from data_prep.loose import NOBODY, LooseImage, LooseReport
 from data_prep.processes.scan import Reading, scan_files
 from data_prep.reports.hospital_reports import ReportColumns, read_reports
 from data_prep.reports.read_hl7 import ACCESSION_FIELDS
@@ -95,7 +95,12 @@ def collect(src: Path, files: Sequence[Path], options: HospitalOptions, reading:
     for names, part in scan_files(scan, files.names, "headers", reading, SCAN_CHUNK):
         for name, one in zip(names, part, strict=True):
             if isinstance(one, LooseImage):
-                images.append(shared.take(one, name))
+                image = shared.take(one, name)
+                if image.refused is not None:
+                    set_aside.append(refused_image(image))
+                # A header without a picture counts for what it alone says: of a thousand slices of a CT, the first does.
+                if image.refused is None or image.identifiers != NOBODY:
+                    images.append(image)
             elif isinstance(one, LooseReport):
                 found.append(one)
             else:
@@ -127,9 +132,10 @@ def _unique_image_ids(images: list[LooseImage]) -> list[LooseImage]:
     unique = []
     for one in sorted(images, key=lambda one: one.image.input_id):
         image = one.image
-        if image.image_id in seen:
+        if one.refused is None and image.image_id in seen:
             one = replace(one, image=replace(image, image_id=f"{image.image_id} {image.input_id}"))
-        seen.add(image.image_id)
+        elif one.refused is None:
+            seen.add(image.image_id)
         unique.append(one)
     return unique
 

@@ -123,6 +123,35 @@ def test_reports_alone_with_columns_of_other_names(tmp_path):
     assert "clear" not in str(caught.value)
 
 
+REFUSED = {
+    "burned_in_text": {"BurnedInAnnotation": "YES"},
+    "other_body_part": {"BodyPartExamined": "KNEE"},
+    "not_radiograph": {"Modality": "CT"},
+    "multi_frame": {"NumberOfFrames": "4"},
+}
+"""Tags for which no pixel is looked at, by the reason that the ledger gives."""
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_a_picture_that_is_refused_by_its_tags_still_names_whom_the_report_must_not(reason, tmp_path):
+    src = tmp_path / "src"
+    # Several of a study, the first of which says all; and one that is kept, of the same patient in another study.
+    for number in range(3):
+        tags = {"PatientID": "P1", "AccessionNumber": "ACC4711", "StudyInstanceUID": "1.2.3", "StudyDate": "20200305"}
+        made.dicom(src / f"{number}.dcm", number, **{**tags, "PatientName": "Brandstoetterl^Xaver", **REFUSED[reason]})
+    made.dicom(src / "kept.dcm", 9, PatientID="P1", PatientName="Brandstoetterl^Xaver", StudyDate="20200315")
+    rows = [{"accession_number": "ACC4711", "report": "IMPRESSION: Clear. Brandstoetterl was here on 05.03.2020, no. ACC4711."}]
+    made.table(src / "reports.csv", rows)
+    made.table(src / "labels.csv", [{"accession_number": "ACC4711", "Effusion": "1"}])
+    summary = build(made.settings(src, tmp_path / "out", split=(1.0, 0.0, 0.0)))
+    assert summary.reasons == {reason: 3} and summary.kept == 2
+    text, image = sorted(samples(tmp_path / "out"), key=lambda sample: sample.kind == Kind.IMAGE)
+    assert (text.kind, image.kind) == (Kind.TEXT, Kind.IMAGE)
+    assert "Brandstoetterl" not in text.text and "2020" not in text.text and "ACC4711" not in text.text
+    assert text.meta.patient == image.meta.patient, "the header tells whose report it is"
+    assert (text.meta.days, image.meta.days) == (0, 10) and text.meta.labels == {"Effusion": 1}
+
+
 def test_labels_must_be_labels(tmp_path):
     src = made.hospital(tmp_path / "src", 1)
     made.table(src / "labels.csv", [{"accession_number": "ACC00000", "Mass": "yes"}])
