@@ -122,6 +122,8 @@ PERSONS = (
     # Initials of who dictated and who typed: "JS/kl", "D: JS T: kl".
     r"(?:^|(?<=\n))[ \t]*(?-i:[A-Z]{2,4}[/:](?!lat|obl)[a-z]{2,4}|[a-z]{2,3}/[a-z]{2,3}|[A-Z]{2,3}/[A-Z]{2,3})[ \t]*(?=\n|$)",
     r"(?<=[ \t])(?-i:[A-Z]{2,3}/(?!lat|obl)[a-z]{2,3})[ \t]*(?=\n|$)",
+    # The same with a whole name, as the last line: "Wimmer/kalt".
+    r"(?:^|(?<=\n))[ \t]*(?-i:(?!\d)[^\W\d_a-z][\w'’-]{2,30}/(?!lat\b|obl\b|abd\b)[^\W\d_A-Z]{2,5})(?=\s*\Z)",
     r"\b(?P<keep>(?-i:[DT])[ \t]*:[ \t]*)(?-i:[A-Z]{2,3}|[a-z]{2,3})(?=[ \t]*(?:\n|$|(?-i:[DT])[ \t]*:|\d))",
 )
 

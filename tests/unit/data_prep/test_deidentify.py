@@ -39,6 +39,9 @@ def test_shapes_that_identify_go(identifying):
     ("text", "expected"),
     [
         ("MRN: 12345", "MRN: ___"),
+        ("Kein Erguss.\nWimmershöfer/kalt\n", "Kein Erguss.\n___\n"),
+        ("No effusion.\nMüller-Lüde/sk", "No effusion.\n___"),
+        ("Thorax/abd\nNo effusion.", "Thorax/abd\nNo effusion."),
         ("Accession number 5591A seen", "Accession number ___ seen"),
         ("Electronically signed by Jane Roe", "Electronically signed by ___"),
         ("Findings discussed with Alice Moss at 3:40 pm.", "Findings discussed with ___ at ___."),
