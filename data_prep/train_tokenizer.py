@@ -66,6 +66,11 @@ def train_tokenizer(folders: list[Path], out: Path, vocab_size: int = 8000, min_
         raise InputError(f"vocab_size is {vocab_size}, at least {MIN_VOCAB_SIZE} are needed (bytes and characters take 360)")
     if not folders:
         raise InputError("no folder to train on: name one or more institution folders that `cxrpt prep` made")
+    for folder in folders:
+        if not (folder / "train").is_dir():
+            raise InputError(
+                f"{folder} has no train split: name folders of institutions, as `cxrpt prep` made them in its --out"
+            )
     manifests = [read_manifest(folder / "train") for folder in folders]
     total = sum(manifest.count("texts") for manifest in manifests)
     if not total:

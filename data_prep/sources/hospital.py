@@ -117,13 +117,25 @@ def collect(src: Path, files: Sequence[Path], options: HospitalOptions, reading:
     linked = link(unique, [*reports, *found], labels)
     remarks = [] if options.reports or found else ["no reports were found or named: images only"]
     if tables := sum(Note.COLUMNS_MISSING in one.notes for one in broken):
-        remarks.append(
-            f"{tables} tables among the reports have no column for the study or the text: "
-            "name yours with --number-column and --report-column"
-        )
+        remarks.append(_tables_without_columns(tables, options, reports))
     if options.labels:
         remarks.append(f"labels: {linked.labels_without_study} of {len(labels)} studies of the table are not in the export")
     return Export(linked.studies, (*set_aside, *broken, *linked.set_aside), remarks=tuple(remarks))
+
+
+def _tables_without_columns(tables: int, options: HospitalOptions, reports: Sequence[LooseReport]) -> str:
+    """What is to be said of tables among the reports that have none of the columns.
+
+    Raises:
+        InputError: columns were named, and no table has them: a slip would lose all reports.
+    """
+    without = f"{tables} tables among the reports have no column for the study or the text"
+    named = {"--number-column": options.number_column, "--report-column": options.report_column}
+    given = ", ".join(f"{option} {column!r}" for option, column in named.items() if column)
+    # A row's input is `report//TABLE//ROW`, a file's `report//FILE`.
+    if given and not any(one.report.input_id.count("//") > 1 for one in reports):
+        raise InputError(f"--reports {options.reports}: {without}, and none has both: mend {given}")
+    return f"{without}: name yours with --number-column and --report-column"
 
 
 def _unique_image_ids(images: list[LooseImage]) -> list[LooseImage]:

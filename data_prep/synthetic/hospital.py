@@ -49,7 +49,8 @@ def make_hospital(
     """
     if studies < MIN_STUDIES or round(studies * min(shares)) < _MIN_EACH:
         raise InputError(
-            f"studies is {studies} in shares of {shares}: at least {MIN_STUDIES} are needed, {_MIN_EACH} of each institution"
+            f"{studies} studies in shares of {', '.join(f'{share:g}' for share in shares)}: at least {MIN_STUDIES} are needed, "
+            f"and {_MIN_EACH} of each institution: give more --studies, or no institution a share so small"
         )
     if seed < 0 or size < 64:
         raise InputError(f"seed is {seed} and size {size}: seed must be 0 or more, size 64 or more")

@@ -152,6 +152,26 @@ def test_a_picture_that_is_refused_by_its_tags_still_names_whom_the_report_must_
     assert (text.meta.days, image.meta.days) == (0, 10) and text.meta.labels == {"Effusion": 1}
 
 
+def test_columns_that_no_table_of_a_folder_has_are_a_slip(tmp_path):
+    src = tmp_path / "src"
+    made.dicom(src / "a", 1)
+    (src / "reports").mkdir()
+    (src / "reports" / "letter.txt").write_text("IMPRESSION: Clear.")
+    made.table(src / "reports" / "codes.csv", [{"code": "R91", "meaning": "shadow"}])
+    made.table(src / "reports" / "list.csv", [{"visit": "ACC00001", "words": "IMPRESSION: Normal."}])
+    for named in ({"number_column": "visits", "report_column": "words"}, {"report_column": "word"}):
+        options = hospital.HospitalOptions(src / "reports", **named)
+        with pytest.raises(InputError, match=r"2 tables .* none has both: mend --") as caught:
+            build(made.settings(src, tmp_path / "out", hospital=options))
+        assert named["report_column"] in str(caught.value) and "R91" not in str(caught.value)
+    assert not list((tmp_path / "out").rglob("*.tar")), (
+        "it is found before anything is built, and nothing is in the way of a mend"
+    )
+    options = hospital.HospitalOptions(src / "reports", number_column="visit", report_column="words")
+    summary = build(made.settings(src, tmp_path / "out", hospital=options))
+    assert any("1 tables among the reports" in line for line in summary.remarks) and summary.kept == 3
+
+
 def test_labels_must_be_labels(tmp_path):
     src = made.hospital(tmp_path / "src", 1)
     made.table(src / "labels.csv", [{"accession_number": "ACC00000", "Mass": "yes"}])

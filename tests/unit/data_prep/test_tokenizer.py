@@ -105,7 +105,7 @@ def test_input_errors(corpus, tmp_path):
     empty = write_split(tmp_path / "south", [])
     with pytest.raises(InputError, match="no text"):
         train_tokenizer([empty], tmp_path / "t")
-    with pytest.raises(InputError, match=r"manifest\.json"):
+    with pytest.raises(InputError, match=r"no train split"):
         train_tokenizer([tmp_path / "nowhere"], tmp_path / "t")
     with pytest.raises(InputError, match="vocab_size is 100"):
         train_tokenizer([corpus], tmp_path / "t", vocab_size=100)
