@@ -3,7 +3,7 @@
 #
 #   bash benchmarks/gpu_wheels.sh 3.12 wheels deepspeed hjson pydantic pydantic-core omegaconf webdataset ...
 set -euo pipefail
-version=$1 folder=$2
+version=${1:?the version of Python there, as 3.12} folder=${2:?a folder for the wheels}
 shift 2
 cd "$(dirname "$0")/.."
 mkdir -p "$folder"
