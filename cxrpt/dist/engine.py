@@ -200,4 +200,6 @@ def _check_taken(engine: Any, json: Watched, config: EngineConfig) -> None:
     }
     for what, (asked, taken) in asked_and_taken.items():
         if asked != taken:
-            raise RuntimeError(f"DeepSpeed: {what}: asked for {asked}, taken {taken}: install the version of docker/constraints.txt")
+            raise RuntimeError(
+                f"DeepSpeed: {what}: asked for {asked}, taken {taken}: install the version of docker/constraints.txt"
+            )

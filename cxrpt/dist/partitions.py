@@ -1,10 +1,10 @@
 """Where DeepSpeed keeps this rank's share of the weights and of Adam's state, told as pieces by parameter name.
 
-                  weights in fp32                              a parameter's place in them
-    ZeRO 0        the parameters themselves, on every rank      whole
-    ZeRO 1, 2     one flat tensor a parameter group             `_hp_mapping` of the parameter
-    ZeRO 3        one flat tensor a sub-group                   `grad_position` of the optimizer; each parameter is cut into
-                                                                equal parts, the last of them padded
+              weights in fp32                              a parameter's place in them
+ZeRO 0        the parameters themselves, on every rank      whole
+ZeRO 1, 2     one flat tensor a parameter group             `_hp_mapping` of the parameter
+ZeRO 3        one flat tensor a sub-group                   `grad_position` of the optimizer; each parameter is cut into
+                                                            equal parts, the last of them padded
 """
 
 from collections.abc import Iterator

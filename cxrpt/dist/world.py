@@ -143,7 +143,9 @@ def join_world(device: str, hang_timeout_s: float, meeting: Path | None = None) 
     try:
         store, _, _ = next(rendezvous(method, rank, size, timeout=timedelta(seconds=_MEETING_S)))
     except dist.DistError as error:
-        raise RuntimeError(f"not all of {size} ranks came within {_MEETING_S:.0f} s: have all nodes started? ({error})") from None
+        raise RuntimeError(
+            f"not all of {size} ranks came within {_MEETING_S:.0f} s: have all nodes started? ({error})"
+        ) from None
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_collective_timeout(hang_timeout_s))
     return world
 

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from cxrpt.checkpoint.state import RunState
 from cxrpt.track.journal import read_journal
 
 from ..small_runs import ROOT, Runs
+
 
 def cxrpt_command(*words, code=0):
     done = subprocess.run(

@@ -1,6 +1,7 @@
 """Ranks and workers as real processes: any shape reads the same sets in the same steps, with a kill -9 between shapes."""
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -14,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from cxrpt.config import load_config
-from cxrpt.data.storage.open_shards import OpenShards
 from cxrpt.data.sample import Kind
+from cxrpt.data.storage.open_shards import OpenShards
 from cxrpt.preflight import prepare
 from data_prep.train_tokenizer import train_tokenizer
 
@@ -81,7 +82,7 @@ class Ranks:
     def steps(self) -> list[list[int]]:
         """What all ranks together read in each step that every one of them has finished."""
         lines = [file.read_text().split("\n")[:-1] if file.exists() else [] for file in self.files]
-        return [sorted(sum(map(json.loads, parts), [])) for parts in zip(*lines, strict=False)]
+        return [sorted(itertools.chain.from_iterable(map(json.loads, parts))) for parts in zip(*lines, strict=False)]
 
     def wait_for(self, steps: int) -> None:
         until = time.monotonic() + 60
@@ -161,7 +162,9 @@ def test_every_shape_goes_on_where_another_was_killed(config_file, tmp_path):
 
 def test_a_worker_that_waits_for_its_file_system_ends_with_its_trainer(config_file, tmp_path):
     make_shards(tmp_path, "north", Kind.PAIR, 300, size=32)
-    (config := tmp_path / "c.yaml").write_text(config_file.read_text().replace(f"{config_file.parent}/north", f"{tmp_path}/north"))
+    (config := tmp_path / "c.yaml").write_text(
+        config_file.read_text().replace(f"{config_file.parent}/north", f"{tmp_path}/north")
+    )
     pipe = tmp_path / "north" / "train" / "north-train-000007.idx.npy"
     pipe.unlink()
     os.mkfifo(pipe)

@@ -66,9 +66,7 @@ def test_each_rank_writes_a_trace_of_the_steps_that_were_asked_for(spiky):
     for rank in range(2):
         events = json.loads((spiky / f"traces/rank-{rank}-step-7.json").read_text())["traceEvents"]
         parts = sorted(
-            (event["ts"], event["name"])
-            for event in events
-            if event.get("cat") == "user_annotation" and event["name"] in PARTS
+            (event["ts"], event["name"]) for event in events if event.get("cat") == "user_annotation" and event["name"] in PARTS
         )
         step = ["data", "agree", "forward", "backward", "optimizer"]
         assert [name for _, name in parts] == step + step

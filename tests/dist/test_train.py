@@ -4,9 +4,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -69,7 +67,11 @@ def test_a_dry_run_leaves_no_trace(runs, undisturbed):
 
 @pytest.mark.long
 def test_a_mix_that_changes_in_mid_run_is_recorded_and_killed_it_ends_the_same(runs):
-    changed = ("data.sources.south.weight_from_step={16: 3}", f"data.sources.late.path={runs.root}/north", "data.sources.late.use=texts")
+    changed = (
+        "data.sources.south.weight_from_step={16: 3}",
+        f"data.sources.late.path={runs.root}/north",
+        "data.sources.late.use=texts",
+    )
 
     runs.finish("mixed", "train.steps=15")
     shutil.copytree(runs.root / "runs/mixed", runs.root / "runs/mixed-killed")

@@ -27,7 +27,9 @@ def test_deepspeed_reads_every_key(stage, precision):
 def test_a_key_that_deepspeed_ignores_is_found():
     from deepspeed.runtime.config import DeepSpeedConfig
 
-    json = Watched(json_of(1, "bf16") | {"gradient_cliping": 1.0, "data_types": {"grad_accum_dtype": "fp32", "grad_dtype": "fp32"}})
+    json = Watched(
+        json_of(1, "bf16") | {"gradient_cliping": 1.0, "data_types": {"grad_accum_dtype": "fp32", "grad_dtype": "fp32"}}
+    )
     DeepSpeedConfig(json)
     assert json.unread() == ["data_types.grad_dtype", "gradient_cliping"]
 
