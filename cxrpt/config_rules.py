@@ -27,7 +27,8 @@ def require(condition: bool, key: str, value: Any, rule: str) -> None:
 def check_config(config: RunConfig) -> None:
     """Raise InputError for a value out of its range or values that do not fit together."""
     data, model, objective, engine, train = config.data, config.model, config.objective, config.engine, config.train
-    require(bool(re.fullmatch(r"[\w.-]+", config.name)), "name", config.name, "a run needs a name of letters, digits, - _ .")
+    is_name = bool(re.fullmatch(r"[\w.-]+", config.name)) and config.name not in (".", "..")
+    require(is_name, "name", config.name, "a run needs a name of letters, digits, - _ .")
     require(bool(data.sources), "data.sources", {}, "name at least one source, as data.sources.NAME.path=FOLDER")
     for name, source in data.sources.items():
         key = f"data.sources.{name}"
@@ -77,6 +78,10 @@ def check_config(config: RunConfig) -> None:
     require(
         data.workers >= 0 and data.prefetch > 0, "data.workers", data.workers, "workers must be 0 or more, prefetch above 0"
     )
+    require(0 <= data.max_bad_fraction <= 1, "data.max_bad_fraction", data.max_bad_fraction, "must lie between 0 and 1")
+    for key in ("mlm_weight", "mvm_weight", "itc_weight"):
+        weight = getattr(objective, key)
+        require(0 <= weight < float("inf"), f"objective.{key}", weight, "must be 0 (off) or more, and finite")
     require(
         objective.mlm_weight + objective.mvm_weight + objective.itc_weight > 0,
         "objective",
@@ -88,6 +93,15 @@ def check_config(config: RunConfig) -> None:
     require(
         1 in objective.mvm_scales and len(objective.mvm_scales) == len(objective.mvm_scale_weights),
         "objective.mvm_scales", objective.mvm_scales, "must hold scale 1 and have as many mvm_scale_weights",
+    )  # fmt: skip
+    scales, of_scales = objective.mvm_scales, objective.mvm_scale_weights
+    require(
+        min(scales) > 0 and len(set(scales)) == len(scales),
+        "objective.mvm_scales", scales, "must be whole numbers above 0, each once",
+    )  # fmt: skip
+    require(
+        all(0 <= weight < float("inf") for weight in of_scales) and sum(of_scales) > 0,
+        "objective.mvm_scale_weights", of_scales, "must be 0 or more, not all 0",
     )  # fmt: skip
     require(
         objective.itc_weight == 0 or objective.split_pairs > 0,
@@ -115,6 +129,9 @@ def check_config(config: RunConfig) -> None:
     require(engine.device in ("auto", "cpu", "cuda"), "engine.device", engine.device, "must be auto, cpu or cuda")
     require(engine.micro_batch >= 0, "engine.micro_batch", engine.micro_batch, "must be 0 or more")
     require(train.max_failed_saves >= 0, "train.max_failed_saves", train.max_failed_saves, "must be 0 or more")
+    require(engine.max_skipped_steps >= 0, "engine.max_skipped_steps", engine.max_skipped_steps, "must be 0 or more")
+    require(train.keep_last >= 0, "train.keep_last", train.keep_last, "must be 0 (all) or more")
+    require(train.keep_every >= 0, "train.keep_every", train.keep_every, "must be 0 (none) or more")
     require(
         0 <= engine.hang_timeout_s < float("inf"), "engine.hang_timeout_s", engine.hang_timeout_s, "must be 0 (off) or more"
     )
@@ -141,7 +158,10 @@ def check_config(config: RunConfig) -> None:
         optim.cooldown_steps == 0 or optim.schedule == "constant",
         "optim.cooldown_steps", optim.cooldown_steps, "is for optim.schedule=constant; a cosine falls from the warm-up on",
     )  # fmt: skip
-    require(len(config.optim.betas) == 2, "optim.betas", config.optim.betas, "must be two numbers")
+    require(
+        len(optim.betas) == 2 and all(0 <= beta < 1 for beta in optim.betas),
+        "optim.betas", optim.betas, "must be two numbers, each at least 0 and below 1",
+    )  # fmt: skip
     for name in config.eval.sources:
         require(name in data.sources, "eval.sources", name, f"is no source: those are {', '.join(data.sources)}")
     require(config.eval.split in ("val", "test"), "eval.split", config.eval.split, "must be val or test")
@@ -152,6 +172,7 @@ def check_config(config: RunConfig) -> None:
         require(is_kind, "eval.mask_kinds", kind, "must be mixed, or a square of patches such as 2x2")
     for key in ("mask_ratios", "mask_kinds"):
         require(bool(getattr(config.eval, key)), f"eval.{key}", getattr(config.eval, key), "must name at least one")
+    require(config.eval.threads >= 0, "eval.threads", config.eval.threads, "must be 0 (all) or more")
     require(config.eval.max_biharmonic >= 0, "eval.max_biharmonic", config.eval.max_biharmonic, "must be 0 (none) or more")
     sizes = ("max_train_images", "max_images", "max_pairs", "max_regenerated", "max_probed", "batch")
     for key in (*sizes, "label_draws", "fine_tune_steps", "fine_tune_batch"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrpt.data.storage.sources import Source
+from cxrpt.durable import replace_text
 
 DATA_RECORD = "data.json"
 BUILD_SUMMARY = "build.json"
@@ -41,10 +42,8 @@ def write_data_record(run_dir: Path, sources: list[Source], tokenizer: Path) -> 
     """Add what the sources hold now to the run's record, and what `cxrpt tokenizer` noted beside the tokenizer."""
     contents = {source.plan.fingerprint: _record(source) for source in sources}
     known = read_data_record(run_dir) | contents
-    draft = run_dir / f"{DATA_RECORD}.tmp"
     fields = {"contents": {name: asdict(one) for name, one in known.items()}, "tokenizer": _summary_beside(tokenizer)}
-    draft.write_text(json.dumps(fields, indent=1) + "\n")
-    draft.replace(run_dir / DATA_RECORD)
+    replace_text(run_dir / DATA_RECORD, json.dumps(fields, indent=1) + "\n")
 
 
 def read_data_record(run_dir: Path) -> dict[str, SourceRecord]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from cxrpt.check_machine import check_machine
-from cxrpt.checkpoint.resume import check_init, last_state
+from cxrpt.checkpoint.init_from import check_init
+from cxrpt.checkpoint.resume import last_state
 from cxrpt.checkpoint.state import RunState, check_resumable
 from cxrpt.config import RunConfig
 from cxrpt.data.example import ExampleMaker

@@ -13,6 +13,7 @@ from cxrpt.config import RunConfig, load_config, to_yaml
 from cxrpt.data.storage.remote import redact
 from cxrpt.data.storage.sources import Source
 from cxrpt.data_record import write_data_record
+from cxrpt.durable import replace_text
 from cxrpt.errors import InputError
 from cxrpt.track.tracking_files import write_tracking
 
@@ -55,8 +56,8 @@ def write_run_files(config: RunConfig, data_fingerprint: str, sources: list[Sour
     versions = code_version()
     # A URL, or a command, can hold credentials.
     is_secret = any(redact(source.path) != source.path for source in config.data.sources.values())
-    _write(run_dir / "config.yaml", to_yaml(config), 0o600 if is_secret else 0o644)
-    _write(run_dir / "code.txt", "".join(f"{name} {number}\n" for name, number in versions.items()))
+    replace_text(run_dir / "config.yaml", to_yaml(config), 0o600 if is_secret else 0o644)
+    replace_text(run_dir / "code.txt", "".join(f"{name} {number}\n" for name, number in versions.items()))
     write_data_record(run_dir, sources, Path(config.data.tokenizer))
     if config.track.uri != "none":
         shown = asdict(config)
@@ -93,11 +94,3 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _write(path: Path, text: str, mode: int = 0o644) -> None:
-    draft = path.with_name(path.name + ".tmp")
-    draft.unlink(missing_ok=True)
-    draft.touch(mode)
-    draft.write_text(text)
-    draft.replace(path)

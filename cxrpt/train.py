@@ -11,8 +11,9 @@ from cxrpt.agreement import agree
 from cxrpt.attempts import recorded
 from cxrpt.books import Books
 from cxrpt.checkpoint.export import export_model
+from cxrpt.checkpoint.init_from import check_init, init_model
 from cxrpt.checkpoint.lease import Lease, hold_lease
-from cxrpt.checkpoint.resume import check_init, choose_checkpoint, init_model
+from cxrpt.checkpoint.resume import choose_checkpoint
 from cxrpt.checkpoint.saver import Saver
 from cxrpt.checkpoint.shards import ShardReader
 from cxrpt.checkpoint.state import RUN_STATE, RunState, data_changes
@@ -101,7 +102,9 @@ def _train(
     torch.manual_seed(config.seed)
     model = PretrainModel(prepared.shape, len(prepared.sources), gather_rows_of_ranks)
     if checkpoint is None and config.train.init_from:
-        fresh = init_model(model, check_init(config.train.init_from, prepared.shape, prepared.tokenizer))
+        # Rank 0's choice: the other run may commit a step meanwhile.
+        given = from_first_rank(check_init(config.train.init_from, prepared.shape, prepared.tokenizer))
+        fresh = init_model(model, given)
         log.info("weights from %s; new: %s", config.train.init_from, ", ".join(fresh) or "none")
     model.transformer.recompute(config.engine.recompute_blocks)
     if config.engine.compile:

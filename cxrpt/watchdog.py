@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from cxrpt.durable import replace_text
 from cxrpt.track.spans import START, Spans
 
 STACKS_SIGNAL = signal.SIGQUIT
@@ -179,12 +180,15 @@ class _Watchdog:
             self._expired = None
             return
         if left_s <= 0 and self._expired is None:
-            self._dump()
             self._expired = now
+            with contextlib.suppress(OSError):
+                self._dump()
         elif left_s > 0:
             self._expired = None
         note = Note(place.step, place.notch, place.part, max(0.0, left_s), _waits_for_others())
-        self._write(note)
+        # A run directory that takes no note must not keep a run that hangs from being ended.
+        with contextlib.suppress(OSError):
+            self._write(note)
         if self._expired is not None and now - self._expired >= self._fresh_s:
             self._judge(note)
 
@@ -231,13 +235,7 @@ class _Watchdog:
             os.fsync(self._stacks.fileno())
 
     def _write(self, note: Note) -> None:
-        path = note_path(self._run_dir, self._rank)
-        draft = path.with_name(path.name + ".tmp")
-        with draft.open("w") as file:
-            file.write(json.dumps(asdict(note)))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        replace_text(note_path(self._run_dir, self._rank), json.dumps(asdict(note)))
 
     def _read(self, rank: int) -> tuple[Note | None, float]:
         """A rank's note and when it was written; None if there is none."""

@@ -97,6 +97,20 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 def _empty_model(folder: Path) -> tuple[PretrainModel, dict[str, Any]]:
     """A model without storage as model.json describes it, and the content of that file."""
+    shape, about = read_model_facts(folder)
+    try:
+        with torch.device("meta"):
+            return PretrainModel(shape), about
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise _no_model(folder, error) from None  # numbers that are no model's
+
+
+def read_model_facts(folder: Path) -> tuple[Shape, dict[str, Any]]:
+    """The shape of a folder's model and the content of its model.json.
+
+    Raises:
+        InputError: the file does not describe a model, or is of another format.
+    """
     try:
         about = json.loads((folder / MODEL).read_text())
         if (written := about.get("format", FORMAT)) != FORMAT:
@@ -107,14 +121,14 @@ def _empty_model(folder: Path) -> tuple[PretrainModel, dict[str, Any]]:
         assert isinstance(about["step"], int) and isinstance(about["tokenizer"], str), "fields of another type"
         assert shape.heads > 0 and shape.width % shape.heads == 0, "heads do not divide the width"
         about["sections"] = [str(title) for title in about["sections"]]
-        with torch.device("meta"):
-            return PretrainModel(shape), about
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError, ArithmeticError) as error:
-        # Numbers that are no model's fail anywhere below.
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise InputError(f"{folder / MODEL} does not describe a model ({what}): copy or export it again") from None
+        return shape, about
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError) as error:
+        raise _no_model(folder, error) from None
+
+
+def _no_model(folder: Path, error: Exception) -> InputError:
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    return InputError(f"{folder / MODEL} does not describe a model ({what}): copy or export it again")
 
 
 def _check_weights(folder: Path, given: dict[str, torch.Size], model: PretrainModel) -> None:

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from cxrpt.durable import read_patiently, replace_text
 from cxrpt.errors import InputError
 
 BEAT_S = 10.0
@@ -92,8 +93,8 @@ def hold_lease(run_dir: Path, wait_s: float = _WAIT_S) -> Iterator[Lease]:
     """
     handle = os.open(run_dir / "lease", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        _lock(handle, run_dir, wait_s)
-        before = _wait_for_silence(run_dir)
+        is_locked = _lock(handle, run_dir, wait_s)
+        before = _wait_for_silence(run_dir, is_locked)
         lease = Lease(run_dir, _Holder(before.number + 1, socket.gethostname(), os.getpid(), 0, released=False))
         try:
             yield lease
@@ -103,26 +104,27 @@ def hold_lease(run_dir: Path, wait_s: float = _WAIT_S) -> Iterator[Lease]:
         os.close(handle)
 
 
-def _lock(handle: int, run_dir: Path, wait_s: float) -> None:
+def _lock(handle: int, run_dir: Path, wait_s: float) -> bool:
+    """Whether the run is locked now; False where the file system knows no locks."""
     until = time.monotonic() + wait_s
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return True
         except BlockingIOError:
             if time.monotonic() > until:
                 raise _taken(run_dir, _read(run_dir / "lease.json")) from None
             time.sleep(0.2)
         except OSError as error:
             log.warning("%s cannot be locked (%s): only the beat tells of another trainer", run_dir, error.strerror)
-            return
+            return False
 
 
-def _wait_for_silence(run_dir: Path) -> _Holder:
+def _wait_for_silence(run_dir: Path, is_locked: bool) -> _Holder:
     """The last holder, once it is known to be gone."""
     before = _read(run_dir / "lease.json")
-    # On this machine the lock has told already.
-    if before.released or before.host == socket.gethostname():
+    # Of processes of this machine the lock has told already.
+    if before.released or (is_locked and before.host == socket.gethostname()):
         return before
     log.warning("the run was held on %s: waiting %g s for a sign of life", before.host, _DEAD_AFTER_BEATS * BEAT_S)
     until = time.monotonic() + _DEAD_AFTER_BEATS * BEAT_S
@@ -142,16 +144,15 @@ def _taken(run_dir: Path, holder: _Holder) -> InputError:
 
 
 def _read(path: Path) -> _Holder:
+    """Who holds the run, or held it last; raises OSError where that cannot be known now: not knowing is not "nobody"."""
     try:
-        return _Holder(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        return _Holder(**json.loads(read_patiently(path)))
+    except (FileNotFoundError, ValueError, TypeError):
         return _Holder()
 
 
 def _write(path: Path, holder: _Holder) -> None:
-    draft = path.with_name(path.name + ".tmp")
-    draft.write_text(json.dumps(asdict(holder)))
-    draft.replace(path)
+    replace_text(path, json.dumps(asdict(holder)), sync=False)
 
 
 def is_held(run_dir: Path) -> bool:

@@ -17,11 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cxrpt.checkpoint.flush import flush
 from cxrpt.checkpoint.sums import first_damage, sum_of
+from cxrpt.durable import flush
 from cxrpt.errors import InputError
 
 COMMITTED = "COMMITTED"
+_FORGOTTEN_S = 3600.0
+"""A claim that has not been written for so long is that of a worker that was killed."""
 _STEP_FOLDER = re.compile(r"step-(\d{8,})")
 
 
@@ -109,7 +111,7 @@ def check_files(folder: Path, rank: int = 0, ranks: int = 1) -> None:
 def withdraw_old(run_dir: Path, keep_last: int, keep_every: int) -> list[int]:
     """Delete checkpoints beyond the newest `keep_last` (0 keeps all) that are no multiple of `keep_every`.
 
-    A checkpoint that an evaluation has claimed and not finished stays. Rank 0 only.
+    A checkpoint that is being evaluated stays. Rank 0 only.
 
     Returns:
         The steps that are gone.
@@ -121,7 +123,7 @@ def withdraw_old(run_dir: Path, keep_last: int, keep_every: int) -> list[int]:
         folder = step_folder(run_dir, step)
         marker = (folder / COMMITTED).rename(folder / "WITHDRAWN")
         # An evaluation looks for COMMITTED again after its claim: one of the two sees the other.
-        if is_claimed(run_dir, step):
+        if _is_claimed(run_dir, step, now=marker.stat().st_ctime):
             marker.rename(folder / COMMITTED)
             continue
         shutil.rmtree(folder)
@@ -150,7 +152,16 @@ def set_aside(run_dir: Path, step: int) -> Path:
     return folder.rename(aside)
 
 
-def is_claimed(run_dir: Path, step: int) -> bool:
-    """Whether an evaluation of the step is under way."""
-    folder = run_dir / "evals" / f"step-{step:08d}"
-    return (folder / "claim").exists() and not (folder / "results.json").exists()
+def _is_claimed(run_dir: Path, step: int, now: float) -> bool:
+    """Whether an evaluation of the step is under way: a claim is written anew every few seconds, but by one that was killed.
+
+    Args:
+        run_dir: of the run.
+        step: the checkpoint's.
+        now: the time of the run directory's server, which also dates the claim.
+    """
+    try:
+        claim = (run_dir / "evals" / f"step-{step:08d}" / "claim").stat()
+    except FileNotFoundError:
+        return False
+    return now - claim.st_mtime < _FORGOTTEN_S

@@ -158,8 +158,10 @@ def _meet(task: SlurmTask, folder: Path) -> str:
     place = folder / f"{task.job}-{task.restart}"
     if task.rank == 0:
         folder.mkdir(exist_ok=True)
+        # Of earlier starts; what other jobs of the run note there has a suffix.
         for old in folder.iterdir():
-            old.unlink(missing_ok=True)
+            if not old.suffix:
+                old.unlink(missing_ok=True)
         draft = place.with_suffix(".tmp")
         draft.write_text(f"tcp://{task.node}:{_free_port('')}")
         draft.replace(place)

@@ -16,10 +16,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from cxrpt.durable import read_patiently, replace_text
 from cxrpt.errors import InputError
 
 CLAIM = "claim"
@@ -57,7 +58,11 @@ class Claim:
         """
         # Two processes that find a dead one's claim must not remove each other's new one.
         with self._path.with_name(CLAIM + ".lock").open("w") as gate:
-            fcntl.flock(gate, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(gate, fcntl.LOCK_EX)
+            except OSError as error:
+                # Then the file that only one can make, and the token in it, are all there is.
+                log.warning("%s cannot be locked (%s)", self._path.parent, error.strerror)
             if self._path.exists():
                 holder = _read(self._path)
                 if not _is_dead(holder) and not _is_silent(self._path, holder):
@@ -66,7 +71,10 @@ class Claim:
                         f"wait for it; if it is gone, its claim lapses after {SILENCE_S:.0f} s"
                     )
                 self._path.unlink(missing_ok=True)
-            handle = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            try:
+                handle = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            except FileExistsError:
+                raise ClaimedError(f"{self._path.parent.name} was claimed by another process just now") from None
             with os.fdopen(handle, "w") as file:
                 json.dump(self._own, file)
         self._thread.start()
@@ -79,16 +87,18 @@ class Claim:
         """Remove the file, unless it is another's."""
         self._ended.set()
         self._thread.join()
-        if self.is_ours():
-            self._path.unlink(missing_ok=True)
+        # A claim that cannot be removed lapses by its silence.
+        with suppress(OSError):
+            if self.is_ours():
+                self._path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
-        draft = self._path.with_name(f"{CLAIM}.{self._own['token']}")
-        while not self._ended.wait(BEAT_S) and self.is_ours():
-            self._own["beat"] += 1
+        while not self._ended.wait(BEAT_S):
             try:
-                draft.write_text(json.dumps(self._own))
-                draft.replace(self._path)
+                if not self.is_ours():
+                    return
+                self._own["beat"] += 1
+                replace_text(self._path, json.dumps(self._own), sync=False)
             except OSError as error:  # a full disk: results could not be written either
                 log.warning("the claim's beat could not be written: %s", error.strerror)
 
@@ -124,10 +134,14 @@ def _is_silent(path: Path, holder: dict[str, Any]) -> bool:
 
 
 def _read(claim: Path) -> dict[str, Any]:
-    """What a claim says; nothing for one that is gone, or whose writer died before it had written."""
+    """What a claim says; nothing for one that is gone, or whose writer died before it had written.
+
+    Raises:
+        OSError: that cannot be known now.
+    """
     try:
-        holder = json.loads(claim.read_text())
-    except (OSError, ValueError):
+        holder = json.loads(read_patiently(claim))
+    except (FileNotFoundError, ValueError):
         return {}
     return holder if isinstance(holder, dict) else {}
 

@@ -1,6 +1,6 @@
 """What an evaluation scored, item by item, for statistics of one's own: several runs can be compared over the same items.
 
-columns of a task, block by block ─► .tables.tmp/classify.parquet, ... ─► once all tasks are done ─► tables/
+columns of a task, block by block ─► .tables.XX.tmp/classify.parquet, ... ─► once all tasks are done ─► tables/
 
     classify.parquet      a row for each share, method, draw of labels, image and class
     retrieve.parquet      a row for each direction and query
@@ -11,6 +11,7 @@ Numbers stand in place of keys and pseudonyms: nothing here names a patient, a s
 
 import os
 import shutil
+import uuid
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,9 +132,10 @@ def drafted(folder: Path) -> Iterator[Path]:
 
     So tables of an earlier evaluation stay as long as their results do, and no longer: not those of a task that is skipped now.
     """
-    draft = folder.with_name(f".{folder.name}.tmp")
-    if draft.exists():  # a process was killed
-        shutil.rmtree(draft)
+    # Of processes that were killed, or that were frozen and lost their claim: those find that out and give up.
+    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)
+    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield draft
         if folder.exists():

@@ -25,6 +25,9 @@ _POLL_S = 2.0
 _MAX_FAILURES = 3
 """Evaluations of a step that may fail before it is left alone."""
 
+_TROUBLE_PAUSE_S = 30.0
+"""Wait after an evaluation that failed by the machine, not by its input."""
+
 log = logging.getLogger(__name__)
 
 
@@ -79,6 +82,12 @@ def _sign_of_life(run_dir: Path) -> str:
         return ""
 
 
+def _pause(seconds: float, stopped: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not stopped():
+        time.sleep(min(1.0, seconds))
+
+
 def _try(run_dir: Path, step: int, stopped: Callable[[], bool], failures: dict[int, int]) -> bool:
     """Evaluate a step; False if another worker is at it, it is gone, or it failed."""
     if stopped():
@@ -95,6 +104,13 @@ def _try(run_dir: Path, step: int, stopped: Callable[[], bool], failures: dict[i
             return False
         failures[step] = failures.get(step, 0) + 1
         sys.stderr.write(f"cxrpt: step {step} was not evaluated: {error}\n")
+        return False
+    except (OSError, RuntimeError) as error:
+        # A file system that is away for a while, a full disk, memory of a GPU that others use: not the end of a worker's job.
+        failures[step] = failures.get(step, 0) + 1
+        sys.stderr.write(f"cxrpt: step {step} was not evaluated: {type(error).__name__}: {error}\n")
+        log.info("step %d", step, exc_info=True)
+        _pause(_TROUBLE_PAUSE_S, stopped)
         return False
     sys.stderr.write(f"cxrpt: step {step} is evaluated: {results}\n")
     try:

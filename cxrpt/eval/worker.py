@@ -12,7 +12,6 @@ RUN_DIR/evals/step-00001000/
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from cxrpt.checkpoint.choose_step import choose_step
 from cxrpt.checkpoint.export import Exported, load_exported
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
 from cxrpt.config import RunConfig, config_of
+from cxrpt.durable import replace_text
 from cxrpt.errors import InputError
 from cxrpt.eval.claim import Interrupted, claimed
 from cxrpt.eval.classify import classify
@@ -94,7 +94,7 @@ def evaluate_step(
                 config, exported, split, folder / f"figures{suffix}", tables, lambda: stopped() or not claim.is_ours()
             )
         fields = {"step": step, "metrics": metrics, "details": details, "seconds": round(time.monotonic() - began, 3)}
-        _write_once(results, fields | about)
+        replace_text(results, json.dumps(_finite(fields | about), indent=1, allow_nan=False) + "\n")
         _show(run_dir, results)
     return results
 
@@ -177,15 +177,6 @@ def threads(number: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
         cv2.setNumThreads(before_cv)
-
-
-def _write_once(path: Path, fields: dict[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with draft.open("w") as file:
-        file.write(json.dumps(_finite(fields), indent=1, allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
 
 
 def _finite(value: Any) -> Any:

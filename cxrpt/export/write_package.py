@@ -15,18 +15,18 @@ from torch import Tensor
 
 from cxrpt.checkpoint.choose_step import choose_step
 from cxrpt.checkpoint.export import MODEL, TOKENIZER, WEIGHTS, Exported, load_exported, read_weights
-from cxrpt.checkpoint.flush import flush
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
 from cxrpt.checkpoint.sums import first_damage
 from cxrpt.config import RunConfig, config_of
 from cxrpt.data_record import read_tokenizer_record
+from cxrpt.durable import flush
 from cxrpt.errors import InputError
 from cxrpt.export.model_card import CardFacts, write_card
 from cxrpt.export.package import CARD, CONFIG, check_package, write_checksums
 from cxrpt.export.provenance import read_provenance, read_results
 from cxrpt.export.shared_config import shared_config, shared_yaml
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def write_package(run_dir: Path, out: Path, step: int | None = None, dtype: str | None = None) -> int:
@@ -36,7 +36,7 @@ def write_package(run_dir: Path, out: Path, step: int | None = None, dtype: str 
         run_dir: of the run, wherever it lies now; its shards are not needed.
         out: the folder to make; it must not exist, or be empty.
         step: a committed step; None takes the newest.
-        dtype: `fp32` or `bf16`; None keeps what the checkpoint holds.
+        dtype: `fp32`, `bf16` or `fp16`; None keeps what the checkpoint holds.
 
     Returns:
         The step.

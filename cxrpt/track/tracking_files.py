@@ -8,7 +8,6 @@ Both are replaced as a whole. The state may be lost: the run is found by its key
 
 import fcntl
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from cxrpt.durable import replace_text
 from cxrpt.errors import InputError
 from cxrpt.track.address import check_tracking_uri
 from cxrpt.track.trouble import TrackingError
@@ -51,7 +51,8 @@ def write_tracking(run_dir: Path, uri: str, experiment: str, run_name: str, para
     run_key = _noted_key(path) or _noted_key(run_dir / STATE_NAME) or uuid.uuid4().hex  # older versions had it in the state
     told = {name: str(value) for name, value in params.items()}
     try:
-        _replace(path, {"uri": uri, "experiment": experiment, "run_name": run_name, "run_key": run_key, "params": told})
+        known = {"uri": uri, "experiment": experiment, "run_name": run_name, "run_key": run_key, "params": told}
+        replace_text(path, json.dumps(known, indent=1))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}): free disk space, or mend the rights") from None
 
@@ -95,7 +96,7 @@ def save_state(run_dir: Path, state: SinkState) -> None:
         TrackingError: it cannot be written.
     """
     try:
-        _replace(run_dir / STATE_NAME, asdict(state))
+        replace_text(run_dir / STATE_NAME, json.dumps(asdict(state), indent=1))
     except OSError as error:
         raise TrackingError(f"{STATE_NAME} cannot be written: {error.strerror}") from None
 
@@ -113,16 +114,3 @@ def _noted_key(path: Path) -> str | None:
         return json.loads(path.read_text())["run_key"]
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def _replace(path: Path, content: dict[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("w") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise

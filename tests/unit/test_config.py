@@ -81,6 +81,18 @@ def test_unknown_key_names_the_closest(word, closest):
         (["eval.label_draws=0"], "above 0"),
         (["eval.fine_tune_steps=0"], "above 0"),
         (["eval.fine_tune_lr=nan"], "between 0 and 1"),
+        (["eval.threads=-1"], "eval.threads=-1: must be 0 (all) or more"),
+        (["train.keep_last=-1"], "0 (all) or more"),
+        (["train.keep_every=-1"], "0 (none) or more"),
+        (["engine.max_skipped_steps=-1"], "0 or more"),
+        (["data.max_bad_fraction=1.5"], "between 0 and 1"),
+        (["optim.betas=[0.9,1.0]"], "below 1"),
+        (["objective.mlm_weight=-1"], "0 (off) or more"),
+        (["objective.mvm_scales=[1,2,2]"], "each once"),
+        (["objective.mvm_scales=[1,0,2]"], "above 0"),
+        (["objective.mvm_scale_weights=[0,0,0]"], "not all 0"),
+        (["objective.mvm_scale_weights=[1,-1,1]"], "0 or more"),
+        (["name=.."], "a run needs a name"),
     ],
 )
 def test_bad_values_are_one_clear_line(words, part):

@@ -13,8 +13,8 @@ import resource
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ _WORTH_TELLING_S = 4.0
 _IDLE_S = 30.0
 """A remote shard that was not read for this long is closed, so that its file can go."""
 _WANTED = 4096
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,8 @@ class OpenShards:
         return self._open[key]
 
     def index(self, source: int, shard: int) -> np.ndarray:
-        """The index records of a shard that the source's `use` admits; no tar is opened or fetched for it."""
-        index = read_index(self._sources[source].shards[shard])
+        """The index records of a shard that the source's `use` admits; no tar is opened or fetched for it. Raises as `read`."""
+        index = self._patiently((source, shard), lambda: read_index(self._sources[source].shards[shard]))
         return index[np.isin(index["kind"], KINDS_OF_USE[self._sources[source].use])]
 
     def read(self, source: int, shard: int, sample: int) -> RawSample:
@@ -84,9 +85,12 @@ class OpenShards:
             OSError: the file system or the server failed, again and again; one line that names the shard.
         """
         key = (source, shard)
+        return self._patiently(key, lambda: self._read(key, sample))
+
+    def _patiently(self, key: tuple[int, int], read: Callable[[], T]) -> T:
         for pause in PAUSES_S:
             try:
-                return self._read(key, sample)
+                return read()
             except OSError as error:
                 level = logging.WARNING if pause >= _WORTH_TELLING_S else logging.INFO
                 log.log(level, "%s: %s: tried again in %g s", self._name(key), error, pause)
@@ -95,7 +99,7 @@ class OpenShards:
                 self._close_remote()
                 time.sleep(pause)
         try:
-            return self._read(key, sample)
+            return read()
         except InputError:
             raise
         except OSError as error:

@@ -120,7 +120,9 @@ def redact(url: str) -> str:
         program = re.match(r"\s*([\w./-]+)(\s|$)", rest)
         return f"pipe:{program[1] if program else '***'} ..."
     # Up to the last @ wherever it stands: a password may hold / or ?, and then no parser finds its end.
-    _, at, after = rest.rpartition("@")
+    before, at, after = rest.rpartition("@")
+    if re.search(r"[?#]", before):  # of a password, or of a query whose end holds the @
+        return f"{scheme}://***"
     cut = re.search(r"[?#]|$", after).start()  # type: ignore[union-attr]
     return f"{scheme}:{'//***@' if at else ''}{after[:cut]}{'?***' if after[cut:] else ''}"
 
@@ -276,6 +278,8 @@ def _scrub(said: str, url: str) -> str:
         user, at, after = rest.rpartition("@")
         secrets += [user.lstrip("/"), *re.split("[/:]", user)] if at else []
         secrets += re.split("[?&=#]", after)[1:]
+        if re.search(r"[?#]", user):  # a query whose end holds the @
+            secrets += [*re.split("[?&=#@]", user), *re.split("[?&=#@]", after)]
     for secret in sorted((s for s in secrets if len(s) > 2), key=len, reverse=True):
         line = line.replace(secret, "***")
     return line[-300:]

@@ -10,7 +10,6 @@ results file lacks, as one of an older version does, is left out.
 """
 
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,6 +21,7 @@ from omegaconf import OmegaConf
 
 from cxrpt import __version__
 from cxrpt.config import RunConfig, config_of
+from cxrpt.durable import replace_text
 from cxrpt.errors import InputError
 from cxrpt.eval.page.census import census
 from cxrpt.eval.page.classification import classification
@@ -86,12 +86,9 @@ def write_page(run_dir: Path, results: Path) -> Path:
         InputError: the results cannot be read, or the page cannot be written.
     """
     path = page_path(results)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(render_page(run_dir, results), encoding="utf-8")
-        draft.replace(path)
+        replace_text(path, render_page(run_dir, results))
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written ({error.strerror}): free disk space, or mend its rights") from None
     return path
 

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -100,3 +101,28 @@ def test_a_torn_file_is_no_holder(tmp_path):
         (tmp_path / "lease.json").write_text(text)
         with hold_lease(tmp_path):
             assert holder(tmp_path)["pid"] == os.getpid()
+
+
+def test_a_lease_that_cannot_be_read_is_not_taken_for_free(tmp_path, monkeypatch):
+    holder(tmp_path, number=7, host="elsewhere", pid=1, beat=3, released=False)
+
+    def stale(path):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(leases, "read_patiently", stale)
+    with pytest.raises(OSError, match="Stale"), hold_lease(tmp_path):
+        pass
+    assert holder(tmp_path)["number"] == 7
+
+
+def test_where_nothing_can_be_locked_the_beat_tells_of_a_trainer_of_this_machine_too(tmp_path, monkeypatch):
+    def unlocked(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(leases.fcntl, "flock", unlocked)
+    with hold_lease(tmp_path) as first:
+        with pytest.raises(InputError, match=r"another trainer on .* works on"), hold_lease(tmp_path):
+            pass
+        first.check()
+    with hold_lease(tmp_path):
+        assert holder(tmp_path)["number"] == 2

@@ -1,5 +1,7 @@
 import hashlib
 import json
+import os
+import time
 
 import pytest
 
@@ -91,9 +93,12 @@ def test_retention_keeps_the_newest_every_nth_and_the_claimed(tmp_path):
     claim = tmp_path / "evals" / "step-00000010" / "claim"
     claim.parent.mkdir(parents=True)
     claim.write_text("")
+    (claim.parent / "results.json").write_text("{}")  # of an earlier evaluation, which is made again
     assert withdraw_old(tmp_path, 2, 20) == [30]
     assert committed_steps(tmp_path) == [10, 20, 40, 50, 60]
     assert withdraw_old(tmp_path, 0, 0) == []
+    os.utime(claim, (time.time() - 7200,) * 2)
+    assert withdraw_old(tmp_path, 2, 20) == [10], "whoever claimed it was killed long ago"
 
 
 def test_what_may_not_change_on_resume():

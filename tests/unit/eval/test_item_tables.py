@@ -145,13 +145,13 @@ def test_a_disk_that_is_full_ends_the_evaluation_and_leaves_the_old_one_whole(qu
 def test_tables_stand_before_the_results_do(quick, monkeypatch):
     run, path = quick
     seen = []
-    write = worker._write_once
+    write = worker.replace_text
 
-    def look(results, fields):
+    def look(results, text):
         seen.append(sorted(file.name for file in tables_folder(results).iterdir()))
-        write(results, fields)
+        write(results, text)
 
-    monkeypatch.setattr(worker, "_write_once", look)
+    monkeypatch.setattr(worker, "replace_text", look)
     (tables_folder(path) / "retrieve.parquet").unlink()
     evaluate_step(run, None, split="val", force=True)
     assert seen == [["retrieve.parquet"]]
@@ -169,11 +169,11 @@ def test_pairs_keep_their_numbers_where_a_model_reads_other_texts(quick, monkeyp
 
 
 def test_what_a_killed_process_left_is_not_taken(tmp_path):
-    left = tmp_path / ".tables.tmp"
+    left = tmp_path / ".tables.0123456789abcdef.tmp"
     left.mkdir()
     (left / "classify.parquet").write_bytes(b"torn")
     with drafted(tmp_path / "tables") as draft:
-        assert draft == left and not draft.exists()
+        assert not left.exists() and not draft.exists()
         write_item_table(draft, "retrieve", [])
     assert [file.name for file in (tmp_path / "tables").iterdir()] == ["retrieve.parquet"]
     with drafted(tmp_path / "tables"):

@@ -1,3 +1,4 @@
+import errno
 import json
 import threading
 from dataclasses import replace
@@ -6,7 +7,7 @@ import pytest
 
 from cxrpt.attempts import recorded
 from cxrpt.config import RunConfig, config_of
-from cxrpt.eval import claim
+from cxrpt.eval import claim, watch
 from cxrpt.eval.backlog import backlog, run_has_ended, wanted_steps
 from cxrpt.eval.claim import ClaimedError, Interrupted, claimed
 from cxrpt.eval.watch import watch_run
@@ -121,3 +122,30 @@ def test_what_was_evaluated_by_hand_reaches_mlflow(run, tmp_path, capsys):
     write_tracking(run, "http://127.0.0.1:1", "trials", "r", {})
     evaluate(run, step=10)  # the results are there all the same
     assert "cxrpt metrics" in capsys.readouterr().err
+
+
+def test_trouble_of_the_machine_does_not_end_a_worker(run, monkeypatch, capsys):
+    left = [OSError(errno.ESTALE, "Stale file handle"), RuntimeError("CUDA out of memory")]
+
+    def failing(*words, **options):
+        if left:
+            raise left.pop()
+        return evaluate_step(*words, **options)
+
+    monkeypatch.setattr(watch, "evaluate_step", failing)
+    monkeypatch.setattr(watch, "_TROUBLE_PAUSE_S", 0.01)
+    assert watch_run(run, lambda: False) == 0
+    assert backlog(run, config_of(run)) == []
+    said = capsys.readouterr().err
+    assert "RuntimeError: CUDA out of memory" in said and "Stale file handle" in said
+
+
+def test_a_folder_that_cannot_be_locked_is_evaluated_all_the_same(run, monkeypatch):
+    def unlocked(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(claim.fcntl, "flock", unlocked)
+    folder = run / "evals" / "step-00000010"
+    with claimed(folder), pytest.raises(ClaimedError), claimed(folder):
+        pass
+    assert not (folder / "claim").exists()

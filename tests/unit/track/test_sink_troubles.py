@@ -89,7 +89,7 @@ def test_nothing_is_sent_while_it_cannot_be_noted(run_dir, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tracking_files, "_replace", full)
+        patch.setattr(tracking_files, "replace_text", full)
         with pytest.raises(TrackingError, match=r"tracking-state\.json cannot be written: No space"):
             sync_once(run_dir)
         with pytest.raises(InputError, match="free disk space"):

@@ -14,6 +14,7 @@ from cxrpt.data.sample import Kind
 from cxrpt.data.shards import BadSampleError, index_path
 from cxrpt.data.storage import open_shards
 from cxrpt.data.storage.open_shards import OpenShards
+from cxrpt.data.storage.shard_folder import read_index
 from cxrpt.data.storage.sources import open_sources
 from cxrpt.errors import InputError
 
@@ -76,6 +77,19 @@ def test_a_read_error_is_waited_for_with_the_shard_opened_anew(server, tmp_path,
     assert shards.read(0, 1, 5) == expected
     assert pauses == [1.0, 2.0, 4.0] and shards.reader(0, 1) is not first and handle >= 0
     assert first.fileno() == -1, "a stale handle never heals"
+
+
+def test_an_index_that_cannot_be_read_is_waited_for(server, tmp_path, pauses, monkeypatch):
+    shards = local(server, tmp_path)
+    expected, left = shards.index(0, 1), [errno.ESTALE, errno.EIO]
+
+    def failing(shard):
+        if left:
+            raise OSError(left.pop(), "the network file system failed")
+        return read_index(shard)
+
+    monkeypatch.setattr(open_shards, "read_index", failing)
+    assert np.array_equal(shards.index(0, 1), expected) and pauses == [1.0, 2.0]
 
 
 def test_patience_ends_in_one_line_that_names_the_shard(server, tmp_path, pauses, monkeypatch, caplog):
