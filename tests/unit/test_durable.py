@@ -28,7 +28,7 @@ def test_a_reader_finds_the_old_text_or_the_new_one(tmp_path):
         assert path.read_text() in texts
     for writer in writers:
         writer.join()
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_cannot_be_written_leaves_the_old_text_and_no_draft(tmp_path, monkeypatch):
@@ -41,7 +41,7 @@ def test_what_cannot_be_written_leaves_the_old_text_and_no_draft(tmp_path, monke
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         replace_text(path, "new")
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.json"]
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_rights(tmp_path):

@@ -29,7 +29,7 @@ def test_what_the_other_lacks_starts_anew_but_not_the_positions_of_words(tmp_pat
 
 def test_weights_that_cannot_be_read_are_told(tmp_path):
     tokenizer = SimpleNamespace(fingerprint="x")
-    with pytest.raises(InputError, match="holds no weights.safetensors"):
+    with pytest.raises(InputError, match=r"holds no weights\.safetensors"):
         check_init(str(tmp_path), Shape(*SHAPE, False), tokenizer)
     (tmp_path / WEIGHTS).write_bytes(b"\1" * 100)
     for told in ("{", "{}", '{"format": 1, "shape": {}, "step": 1, "tokenizer": "x", "sections": []}'):
