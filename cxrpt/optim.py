@@ -12,7 +12,7 @@ from cxrpt.config import OptimConfig
 if TYPE_CHECKING:
     from torch import nn
 
-_UNDECAYED = ("position", "position.weight", "token.weight")
+_UNDECAYED = ("position", "token.weight")
 """Ends of the names of embeddings, which have two dimensions as matrices have."""
 
 

@@ -32,6 +32,7 @@ from cxrpt.model.pretrain import PretrainModel
 from cxrpt.optim import learning_rate
 from cxrpt.preempt import StopFlag
 from cxrpt.preflight import Prepared, new_state, prepare
+from cxrpt.run_paths import JOURNAL
 from cxrpt.track.journal import Journal
 from cxrpt.track.losses import LossWindow, step_loss
 from cxrpt.track.metrics import SpeedMeter, matmul_flops
@@ -123,7 +124,7 @@ def _train(
         engine.load(ShardReader(checkpoint), state.engine)
         window.load(state.window_of(world.rank, world.size))
     spikes.load(state.spikes)
-    journal = open_parts.enter_context(closing(Journal(config.run_dir / "journal.jsonl"))) if world.is_first else None
+    journal = open_parts.enter_context(closing(Journal(config.run_dir / JOURNAL))) if world.is_first else None
     weights = loss_weights(config)
     if config.train.dry_run and state.step < config.train.steps:
         largest = largest_micro_batch(prepared.sources, prepared.maker, prepared.step.micro_batch)

@@ -20,6 +20,7 @@ from typing import Any
 from cxrpt.checkpoint.sums import first_damage, sum_of
 from cxrpt.durable import flush
 from cxrpt.errors import InputError
+from cxrpt.run_paths import evaluation_folder
 
 COMMITTED = "COMMITTED"
 _FORGOTTEN_S = 3600.0
@@ -161,7 +162,7 @@ def _is_claimed(run_dir: Path, step: int, now: float) -> bool:
         now: the time of the run directory's server, which also dates the claim.
     """
     try:
-        claim = (run_dir / "evals" / f"step-{step:08d}" / "claim").stat()
+        claim = (evaluation_folder(run_dir, step) / "claim").stat()
     except FileNotFoundError:
         return False
     return now - claim.st_mtime < _FORGOTTEN_S

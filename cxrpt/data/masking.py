@@ -35,7 +35,7 @@ def mask_words(
         tokens: (T,) int32.
         word_start: (vocabulary,) bool, true for pieces that begin a word.
         never: tokens that are never hidden, nor put in another's place.
-        mask_id: the mask token; tokens from it on that are not in `never` may replace others.
+        mask_id: the mask token.
         ratio: share of the tokens; 0 hides none.
         rng: the sample's generator.
     """

@@ -33,7 +33,6 @@ class World:
 
     rank: int
     size: int
-    local_rank: int
     local_size: int
     """Ranks of this node."""
     device: torch.device
@@ -129,7 +128,7 @@ def join_world(device: str, hang_timeout_s: float, meeting: Path | None = None) 
         values = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
         rank, size, local_rank = (int(os.environ.get(name, default)) for name, default in values)
         local_size = int(os.environ.get("LOCAL_SIZE") or os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    world = World(rank, size, local_rank, local_size, choose_device(device, local_rank), task.job if task else "")
+    world = World(rank, size, local_size, choose_device(device, local_rank), task.job if task else "")
     if world.device.type == "cuda":
         torch.cuda.set_device(world.device)
     # DeepSpeed asks the environment for these even when the process group is already there.

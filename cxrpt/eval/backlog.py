@@ -5,6 +5,7 @@ from pathlib import Path
 from cxrpt.attempts import STOP_FILE, read_attempts
 from cxrpt.checkpoint.store import committed_steps
 from cxrpt.config import RunConfig
+from cxrpt.run_paths import evaluation_folder
 
 
 def wanted_steps(config: RunConfig, committed: list[int]) -> list[int]:
@@ -20,7 +21,7 @@ def wanted_steps(config: RunConfig, committed: list[int]) -> list[int]:
 def backlog(run_dir: Path, config: RunConfig) -> list[int]:
     """The wanted steps that have no results yet, in the order to take them."""
     wanted = wanted_steps(config, committed_steps(run_dir))
-    return [step for step in wanted if not (run_dir / "evals" / f"step-{step:08d}" / "results.json").exists()]
+    return [step for step in wanted if not (evaluation_folder(run_dir, step) / "results.json").exists()]
 
 
 def run_has_ended(run_dir: Path, config: RunConfig) -> bool:

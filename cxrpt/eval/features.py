@@ -117,11 +117,11 @@ def mean_states(states_ND: Tensor, summary_rows: Tensor, lengths: list[int]) -> 
     return torch.stack(means)
 
 
-def labelled_sources(folders: list[SplitFolder], look_at: int = 200) -> list[SplitFolder]:
-    """The folders in which one of the first `look_at` images (by hash) has a label."""
+def labelled_sources(folders: list[SplitFolder]) -> list[SplitFolder]:
+    """The folders in which one of the first 200 images (by hash) has a label."""
     found = []
     for folder in folders:
-        places = choose([folder], WITH_IMAGE, look_at)
+        places = choose([folder], WITH_IMAGE, 200)
         if any(raw.meta.labels for _, raw in read(places, Counter())):
             found.append(folder)
     return found

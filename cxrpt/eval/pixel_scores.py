@@ -3,7 +3,7 @@
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from cxrpt.data.transforms import to_patches
+from cxrpt.data.transforms import from_patches, to_patches
 
 MAX_PSNR_DB = 60.0
 """PSNR is cut here: less error than rounding to 8 bits makes."""
@@ -35,10 +35,9 @@ def group_pixels(mask: np.ndarray, scale: int, patch_size: int) -> np.ndarray:
 def fill(truth: np.ndarray, mask: np.ndarray, predicted: np.ndarray, scale: int, patch_size: int) -> np.ndarray:
     """The picture reduced s-fold, with the groups that were hidden as a whole replaced by what was predicted."""
     reduced = reduce_by(truth, scale, patch_size)
-    side = len(mask) // scale
     patches = to_patches(reduced, patch_size).copy()
     patches[_whole_groups(mask, scale).ravel()] = predicted
-    return patches.reshape(side, side, patch_size, patch_size).transpose(0, 2, 1, 3).reshape(reduced.shape)
+    return from_patches(patches, patch_size)
 
 
 def _whole_groups(mask: np.ndarray, scale: int) -> np.ndarray:

@@ -46,10 +46,10 @@ def summary_rows(results: dict[str, Any]) -> list[Row]:
     Raises:
         KeyError, TypeError or AttributeError: the results are of another version.
     """
-    return [row for task, details in results["details"].items() for row in _task_rows(task, details, results["metrics"])]
+    return [row for task, details in results["details"].items() for row in _task_rows(task, details)]
 
 
-def _task_rows(task: str, details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
+def _task_rows(task: str, details: dict[str, Any]) -> list[Row]:
     if "skipped" in details:
         return [Row(task, "not run", "", "", details["skipped"])]
     writers = {
@@ -58,7 +58,7 @@ def _task_rows(task: str, details: dict[str, Any], metrics: dict[str, float]) ->
         "regenerate": _regenerate_rows,
         "grounding": _grounding_rows,
     }
-    return writers[task](details, metrics)
+    return writers[task](details)
 
 
 def summary_table(results: dict[str, Any]) -> Table:
@@ -66,7 +66,7 @@ def summary_table(results: dict[str, Any]) -> Table:
     table = Table("task", "measure", "score", "baseline", "remark", title=f"evaluation of step {results['step']}")
     for task, details in results["details"].items():
         try:
-            rows = _task_rows(task, details, results.get("metrics", {}))
+            rows = _task_rows(task, details)
         except (KeyError, TypeError, AttributeError):
             rows = [Row(task, "not shown", "", "", OTHER_VERSION)]
         for number, row in enumerate(rows):
@@ -75,7 +75,7 @@ def summary_table(results: dict[str, Any]) -> Table:
     return table
 
 
-def _classify_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
+def _classify_rows(details: dict[str, Any]) -> list[Row]:
     methods, headline = details["methods"], details["headline"]
     with_mean = [
         (method, share, scores, None)
@@ -120,7 +120,7 @@ def _scored(name: str, values: dict[str, Any]) -> str:
     return f"{values[name]:.3f} [{_number(values[f'{name}_low'])}, {_number(values[f'{name}_high'])}]"
 
 
-def _retrieve_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
+def _retrieve_rows(details: dict[str, Any]) -> list[Row]:
     about = f"{details['distinct_texts']} distinct texts, {details['patients']} patients; {', '.join(details['sections'])}; "
     about += "same study or same text is a hit"
     about += "" if details["vectors"] == "contrastive head" else "; no contrastive head"
@@ -143,7 +143,7 @@ def _retrieve_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[R
     return rows
 
 
-def _regenerate_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
+def _regenerate_rows(details: dict[str, Any]) -> list[Row]:
     about = f"{details['patients']} patients, {details['pairs']} pairs; PSNR and SSIM of hidden pixels"
     about += f"; biharmonic and gain over it on {details['biharmonic_images']} pictures" if details["biharmonic_images"] else ""
     rows = [Row("regenerate", "pictures", f"{details['images']}", "", about)]
@@ -165,7 +165,7 @@ def _gain(gain: dict[str, Any]) -> str:
     return f"{gain['mean']:+.2f} [{_number(gain['low'], 2)}, {_number(gain['high'], 2)}]"
 
 
-def _grounding_rows(details: dict[str, Any], metrics: dict[str, float]) -> list[Row]:
+def _grounding_rows(details: dict[str, Any]) -> list[Row]:
     """The margin as the score: how much better with the own picture or report than with another's."""
     rows = []
     for part, what in (("words", "hidden words"), ("regions", "hidden regions"), ("masked_words", "masked words")):

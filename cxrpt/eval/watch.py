@@ -18,6 +18,7 @@ from cxrpt.eval.backlog import backlog, run_has_ended
 from cxrpt.eval.claim import ClaimedError, Interrupted
 from cxrpt.eval.page.page import write_page
 from cxrpt.eval.worker import evaluate_step
+from cxrpt.run_paths import results_files
 from cxrpt.track.sink import sync_once
 from cxrpt.track.trouble import TrackingError
 
@@ -66,10 +67,10 @@ def watch_run(run_dir: Path, stopped: Callable[[], bool]) -> int:
 
 def _renew_page(run_dir: Path) -> None:
     """Write the last step's page again: its curves now have the steps that were evaluated after it."""
-    found = sorted(run_dir.glob("evals/*/results.json"))
+    found = results_files(run_dir)
     try:
         if found:
-            write_page(run_dir, found[-1])
+            write_page(run_dir, found[max(found)])
     except InputError as error:
         log.warning("%s", error)
 

@@ -37,6 +37,7 @@ from cxrpt.eval.regenerate import regenerate
 from cxrpt.eval.retrieve import retrieve
 from cxrpt.eval.samples import CannotRunError, SplitFolder, open_split, require_split
 from cxrpt.eval.subject import model_facts, training_facts
+from cxrpt.run_paths import evaluation_folder
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def evaluate_step(
     """
     config = config_of(run_dir)
     step = choose_step(run_dir, step)
-    folder = run_dir / "evals" / f"step-{step:08d}"
+    folder = evaluation_folder(run_dir, step)
     own_split, split = config.eval.split, split or config.eval.split
     if split not in ("val", "test"):
         raise InputError(f"split {split!r}: must be val or test")

@@ -14,6 +14,7 @@ from typing import Any
 from cxrpt.checkpoint.state import RUN_STATE, RunState
 from cxrpt.data.order.timeline import Segment, pass_segments
 from cxrpt.data_record import SourceRecord, read_data_record
+from cxrpt.run_paths import JOURNAL, evaluation_folder
 from cxrpt.track.journal import read_journal
 
 
@@ -40,7 +41,6 @@ class SourceSeen:
 class Provenance:
     """What is known of a checkpoint beside its weights."""
 
-    step: int
     sources: tuple[SourceSeen, ...]
     mixes: tuple[tuple[int, dict[str, float]], ...]
     """(first step, share of each source in the samples) of each stretch of the run in which the mix stayed as it was."""
@@ -75,7 +75,7 @@ def read_provenance(run_dir: Path, folder: Path, step: int, lanes: int) -> Prove
         return None
     losses_at, losses = _losses(run_dir, step)
     return Provenance(
-        step, sources, mixes, state.frozen, state.skipped_total, losses, losses_at, _versions(run_dir)
+        sources, mixes, state.frozen, state.skipped_total, losses, losses_at, _versions(run_dir)
     )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def _sources(run_dir: Path, state: RunState, segments: list[Segment], lanes: int
 
 
 def _losses(run_dir: Path, step: int) -> tuple[int | None, dict[str, float]]:
-    entries = [one for one in read_journal(run_dir / "journal.jsonl") if one.kind == "train" and one.step <= step]
+    entries = [one for one in read_journal(run_dir / JOURNAL) if one.kind == "train" and one.step <= step]
     if not entries:
         return None, {}
     last = entries[-1].metrics
@@ -114,10 +114,10 @@ def _versions(run_dir: Path) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in lines if " " in line)
 
 
-def read_results(run_dir: Path, step: int) -> list[dict[str, Any]]:
+def results_of_step(run_dir: Path, step: int) -> list[dict[str, Any]]:
     """The results of a step's evaluations, one for each split that was scored; what does not parse is passed over."""
     found = []
-    for path in sorted((run_dir / "evals" / f"step-{step:08d}").glob("results*.json")):
+    for path in sorted(evaluation_folder(run_dir, step).glob("results*.json")):
         try:
             found.append(json.loads(path.read_text()))
         except ValueError:

@@ -23,8 +23,9 @@ from cxrpt.durable import flush
 from cxrpt.errors import InputError
 from cxrpt.export.model_card import CardFacts, write_card
 from cxrpt.export.package import CARD, CONFIG, check_package, write_checksums
-from cxrpt.export.provenance import read_provenance, read_results
+from cxrpt.export.provenance import read_provenance, results_of_step
 from cxrpt.export.shared_config import shared_config, shared_yaml
+from cxrpt.run_paths import results_files
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -112,8 +113,8 @@ def _write(run_dir: Path, config: RunConfig, folder: Path, draft: Path, step: in
         tokenizer_made=read_tokenizer_record(run_dir, exported.tokenizer.fingerprint),
         config=shared_config(config),
         provenance=read_provenance(run_dir, folder, step, config.data.lanes),
-        results=read_results(run_dir, step),
-        evaluated_steps=_evaluated(run_dir),
+        results=results_of_step(run_dir, step),
+        evaluated_steps=list(results_files(run_dir, "results*.json")),
     )
     (draft / CARD).write_text(write_card(facts))
     _check_draft(draft, exported)
@@ -123,10 +124,6 @@ def _dtype_of(weights: dict[str, Tensor]) -> str:
     """The name of the type that the weights have; fp32 where they have several, which loses nothing."""
     kinds = {tensor.dtype for tensor in weights.values()}
     return next((name for name, kind in DTYPES.items() if kinds == {kind}), "fp32")
-
-
-def _evaluated(run_dir: Path) -> list[int]:
-    return sorted({int(path.parent.name.removeprefix("step-")) for path in (run_dir / "evals").glob("step-*/results*.json")})
 
 
 def _check_draft(draft: Path, exported: Exported) -> None:

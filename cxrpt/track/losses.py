@@ -1,6 +1,6 @@
 """Losses between two logged steps, by objective and source, as sums that ranks can add.
 
-One float64 vector holds everything, so that logging is one reduction and a checkpoint can keep it exactly.
+One float64 tensor holds everything, so that logging is one reduction and a checkpoint can keep it exactly.
 """
 
 from collections.abc import Mapping

@@ -14,9 +14,9 @@ from cxrpt.model.pretrain import Shape
 _GIB = 2**30
 
 
-def matmul_flops(device: torch.device, dtype: torch.dtype, size: int = 1024, seconds: float = 0.3) -> float:
+def matmul_flops(device: torch.device, dtype: torch.dtype) -> float:
     """The rate of a large matrix product on this rank's device, in FLOP/s: what utilisation is measured against."""
-    size = size if device.type == "cpu" else 8192
+    size = 1024 if device.type == "cpu" else 8192
     a = torch.randn(size, size, device=device, dtype=dtype)
 
     def timed(repeats: int) -> float:
@@ -28,7 +28,7 @@ def matmul_flops(device: torch.device, dtype: torch.dtype, size: int = 1024, sec
         return time.perf_counter() - begin
 
     timed(2)
-    repeats = max(3, int(seconds / max(1e-6, timed(1))))
+    repeats = max(3, int(0.3 / max(1e-6, timed(1))))
     return repeats * 2 * size**3 / timed(repeats)
 
 

@@ -7,6 +7,7 @@ import json
 import logging
 from pathlib import Path
 
+from cxrpt.run_paths import results_files
 from cxrpt.track.journal import Entry
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ def metric_name(kind: str, name: str) -> str:
 def read_evals(run_dir: Path) -> list[Entry]:
     """The evaluation results of a run, one entry of kind "eval" a step; a file that does not parse yet is passed over."""
     entries = []
-    for path in sorted((run_dir / "evals").glob("step-*/results.json")):
+    for path in results_files(run_dir).values():
         try:
             fields = json.loads(path.read_text())
             metrics = {str(name): float(value) for name, value in fields["metrics"].items() if value is not None}

@@ -31,12 +31,11 @@ from typing import Any
 
 from cxrpt.attempts import read_attempts
 from cxrpt.errors import InputError
+from cxrpt.run_paths import JOURNAL
 from cxrpt.track.journal import Entry, parse_lines
 from cxrpt.track.results import metric_name, read_evals
 from cxrpt.track.tracking_files import SinkState, load_state, locked, read_tracking, save_state
 from cxrpt.track.trouble import TrackingError, describe
-
-JOURNAL_NAME = "journal.jsonl"
 
 _METRICS_PER_BATCH = 1000  # MLflow's limits
 _PARAMS_PER_BATCH = 100
@@ -266,7 +265,7 @@ def _open_run(client: Any, run_dir: Path, settings: dict[str, Any], state: SinkS
 def _last_steps(client: Any, run_id: str, run_dir: Path) -> dict[str, int]:
     """The last step of each kind that the server holds, by the metric that most of the journal's lines have."""
     names: dict[str, Counter[str]] = defaultdict(Counter)
-    for entry in parse_lines(_read(run_dir / JOURNAL_NAME, 0)):
+    for entry in parse_lines(_read(run_dir / JOURNAL, 0)):
         names[entry.kind].update(entry.metrics)
     steps = {}
     for kind, counts in names.items():
@@ -277,7 +276,7 @@ def _last_steps(client: Any, run_id: str, run_dir: Path) -> dict[str, int]:
 
 
 def _send_journal(client: Any, run_dir: Path, state: SinkState) -> int:
-    path = run_dir / JOURNAL_NAME
+    path = run_dir / JOURNAL
     if not path.exists():
         return 0
     begin = state.offset if state.offset <= path.stat().st_size else 0

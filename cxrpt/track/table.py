@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrpt.errors import InputError
+from cxrpt.run_paths import JOURNAL
 from cxrpt.track.journal import Entry, read_journal
 from cxrpt.track.results import metric_name, read_evals
 
@@ -66,7 +67,7 @@ def metrics_table(run_dirs: list[Path], kind: str | None = None) -> pd.DataFrame
     for run_dir in run_dirs:
         if not run_dir.is_dir():
             raise InputError(f"{run_dir} is no run directory: name a folder that `cxrpt pretrain` made")
-        found = [*read_journal(run_dir / "journal.jsonl"), *read_evals(run_dir)]
+        found = [*read_journal(run_dir / JOURNAL), *read_evals(run_dir)]
         found = [entry for entry in found if kind is None or entry.kind == kind]
         if not found:
             raise InputError(

@@ -27,7 +27,7 @@ class Trace:
         self._profile: profile | None = None
 
     def before_step(self, step: int) -> None:
-        """Begin or end the recording; to be called before each step, and once behind the last."""
+        """Begin or end the recording; to be called before each step."""
         if self._profile is None and self._steps and step == self._first:
             self._profile = profile(activities=self._activities)
             self._profile.start()

@@ -16,7 +16,7 @@ from cxrpt.dry_run import dry_run, largest_micro_batch
 from cxrpt.errors import InputError
 
 MIB = 2**20
-WORLD = World(0, 2, 0, 2, torch.device("cpu"))
+WORLD = World(0, 2, 2, torch.device("cpu"))
 BATCH = SimpleNamespace(num_samples=6, num_tokens=1234, counts=dict)
 
 

@@ -4,7 +4,7 @@
             ◄──("batch", slot, bytes, form)──                  the batch itself lies in a shared slot
             ──(slot)──► once the batch is copied, pinned for a GPU
 
-Not torch's DataLoader: that passes each of a batch's 28 tensors as an open file of its own, raises a worker's death in the
+Not torch's DataLoader: that passes each tensor of a batch as an open file of its own, raises a worker's death in the
 midst of whatever the trainer does, and lets a worker killed while it holds the queue's lock stop all others.
 """
 

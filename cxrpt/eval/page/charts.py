@@ -48,7 +48,6 @@ class Axis:
     """What a chart's axes show."""
 
     x_label: str
-    y_label: str
     names: tuple[str, ...] = ()
     """Words for the places 0, 1, ... of x; without them x is a number of steps."""
     mark_x: float | None = None

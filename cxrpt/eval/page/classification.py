@@ -291,7 +291,7 @@ def _charts(methods: Mapping[str, Any], shares: list[str]) -> list[tuple[str, Ma
             if points:
                 lines.append(Line(title_of(name), tuple(points), *look_of(name), told=".3f"))
         if lines:
-            axis = Axis("share of the labelled training patients", title, names, reference=reference, limits=(0.0, 1.0))
+            axis = Axis("share of the labelled training patients", names, reference=reference, limits=(0.0, 1.0))
             made.append((title, line_chart(lines, axis, f"{title} of each method by share of labels")))
     return made
 

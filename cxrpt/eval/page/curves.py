@@ -64,7 +64,7 @@ def _loss_figure(title: str, series: Mapping[str, str], train: Sequence[Entry], 
             lines.append(Line(name, points, colour, dash))
     if not lines:
         return []
-    chart = line_chart(lines[::-1], Axis("step", unit, mark_x=step), f"{title}: training loss over steps")
+    chart = line_chart(lines[::-1], Axis("step", mark_x=step), f"{title}: training loss over steps")
     return [Figure(title, chart, _legend(lines), unit)]
 
 
@@ -104,14 +104,14 @@ def _auroc(results: Sequence[Mapping[str, Any]], step: int) -> Figure | None:
         name = f"classify/{other}/{'0' if other == 'zero_shot' else share}/auroc"
         if other != method:
             lines.append(Line(title_of(other), _points(results, name), *look_of(other), told=".3f"))
-    axis = Axis("step", "mean AUROC", mark_x=step, reference=0.5, limits=(0.0, 1.0))
+    axis = Axis("step", mark_x=step, reference=0.5, limits=(0.0, 1.0))
     return _figure("Classification", lines, axis, f"mean AUROC at {float(share):g} % of labels, 95 % interval where told")
 
 
 def _recall(results: Sequence[Mapping[str, Any]], step: int) -> Figure | None:
     named = (("image_to_text", "Image to report", 0, 0), ("text_to_image", "Report to image", 1, 0), ("chance", "Chance", 7, 2))
     lines = [Line(name, _points(results, f"retrieve/{key}/r5"), colour, dash, told=".3f") for key, name, colour, dash in named]
-    return _figure("Retrieval", lines, Axis("step", "R@5", mark_x=step, limits=(0.0, 1.0)), "R@5")
+    return _figure("Retrieval", lines, Axis("step", mark_x=step, limits=(0.0, 1.0)), "R@5")
 
 
 def _gain(results: Sequence[Mapping[str, Any]], step: int) -> Figure | None:
@@ -128,7 +128,7 @@ def _gain(results: Sequence[Mapping[str, Any]], step: int) -> Figure | None:
             if known:
                 points.append(Point(float(one["step"]), min(known)))
         lines.append(Line(mask_words(masks).capitalize(), tuple(points), number, number % 4, told="+.2f"))
-    axis = Axis("step", "dB", mark_x=step, reference=0.0)
+    axis = Axis("step", mark_x=step, reference=0.0)
     words = f"gain in PSNR over Telea or biharmonic, the lesser of the two, dB, at {float(ratio):g} % hidden"
     return _figure("Regeneration", lines, axis, words)
 
@@ -145,5 +145,5 @@ def _grounding(results: Sequence[Mapping[str, Any]], step: int) -> Figure | None
                 value, low, high = (None if end is None else 100 * end for end in ends)
                 points.append(Point(float(one["step"]), value or 0.0, low, high))
         lines.append(Line(f"{kind} words".capitalize(), tuple(points), number, number % 4, told="+.1f"))
-    axis = Axis("step", "points", mark_x=step, reference=0.0)
+    axis = Axis("step", mark_x=step, reference=0.0)
     return _figure("Grounding", lines, axis, "masked words right with the study’s own image, above another’s, in points")

@@ -35,6 +35,7 @@ from cxrpt.eval.page.retrieval import retrieval
 from cxrpt.eval.report import OTHER_VERSION, read_results
 from cxrpt.export.shared_config import shared_config
 from cxrpt.page.environment import page_environment
+from cxrpt.run_paths import JOURNAL, results_files
 from cxrpt.track.journal import read_journal
 
 TASKS = {
@@ -69,7 +70,7 @@ def find_results(run_dir: Path, step: int | None, split: str | None) -> Path:
     """
     config = config_of(run_dir)
     name = "results.json" if split in (None, config.eval.split) else f"results-{split}.json"
-    found = {_step_of(path): path for path in (run_dir / "evals").glob(f"step-*/{name}")}
+    found = results_files(run_dir, name)
     if not found:
         of_split = "" if name == "results.json" else f" --split {split}"
         raise InputError(f"{run_dir} holds no evals/step-*/{name}: evaluate it first with `cxrpt evaluate {run_dir}{of_split}`")
@@ -122,7 +123,7 @@ def _context(run_dir: Path, results: Path, config: RunConfig, shown: Mapping[str
     whole = {task: one for task, one in done.items() if parts.get(task) is not None}
     skipped_probes = skipped_parts(whole.get("grounding", {}))
     not_run += [(f"{TASKS['grounding']}, {name}", "not run", reason) for name, reason in skipped_probes]
-    journal = read_journal(run_dir / "journal.jsonl")
+    journal = read_journal(run_dir / JOURNAL)
     evaluated = sorted([shown, *_others(run_dir, results)], key=lambda one: one["step"])
     return {
         "version": __version__,
@@ -200,12 +201,7 @@ def _code(run_dir: Path) -> list[tuple[str, str]]:
 
 def _others(run_dir: Path, results: Path) -> Iterator[dict[str, Any]]:
     """The results of the other steps; those that do not parse are passed over."""
-    for path in (run_dir / "evals").glob(f"step-*/{results.name}"):
+    for path in results_files(run_dir, results.name).values():
         if path != results:
             with suppress(InputError):
                 yield read_results(path)
-
-
-def _step_of(path: Path) -> int:
-    digits = path.parent.name.removeprefix("step-")
-    return int(digits) if digits.isdigit() else -1

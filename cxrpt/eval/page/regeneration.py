@@ -159,7 +159,7 @@ def _charts(cells: Mapping[str, Any], methods: list[str]) -> list[tuple[str, Mar
             if points:
                 lines.append(Line(METHODS[name][0], tuple(points), *METHODS[name][1:], told=".2f"))
         if lines:
-            axis = Axis("hidden share of the patches", "PSNR, dB", tuple(ratio_words(ratio) for ratio in ratios))
+            axis = Axis("hidden share of the patches", tuple(ratio_words(ratio) for ratio in ratios))
             title = mask_words(masks).capitalize()
             made.append((title, line_chart(lines, axis, f"PSNR of each method by hidden share, {mask_words(masks)}")))
     return made

@@ -187,9 +187,7 @@ def test_ranks_that_take_samples_by_other_lengths_notice(shards, monkeypatch):
             return values
 
         monkeypatch.setattr(cxrpt.agreement, "sum_over_ranks", sums)
-        return cxrpt.agreement.agree(
-            [batches[0]], ["mlm"], shape, World(0, 2, 0, 2, torch.device("cpu")), False, (False, False)
-        )
+        return cxrpt.agreement.agree([batches[0]], ["mlm"], shape, World(0, 2, 2, torch.device("cpu")), False, (False, False))
 
     same = (1.5, 0.0, 1.5)
     assert agree(*exchanges(same, same)).imbalance == 1.0, "the other rank told of no tokens here"

@@ -42,7 +42,7 @@ def test_a_page_that_cannot_be_written_does_not_cost_the_scores(make_run, tmp_pa
 def test_what_was_trained_on_is_told_by_source(monkeypatch, tmp_path):
     record = SourceRecord("north", "pairs", 80, 9, 3, 2, {}, {"patients": 70})
     seen = (SourceSeen("north", 80, 640, 1, 8.0, ("a pairs",), record), SourceSeen("old", 5, 4, 0, 0.8, ("b all",), None))
-    provenance = Provenance(10, seen, ((1, {"old": 1.0}), (5, {"north": 0.75, "old": 0.25})), {}, 0, {}, None, {})
+    provenance = Provenance(seen, ((1, {"old": 1.0}), (5, {"north": 0.75, "old": 0.25})), {}, 0, {}, None, {})
     monkeypatch.setattr("cxrpt.eval.subject.read_provenance", lambda *words: provenance)
     north, old = training_facts(tmp_path, tmp_path, 10, 4)
     assert north == {
