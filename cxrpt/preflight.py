@@ -116,7 +116,11 @@ def _segments(
 
 
 def load_tokenizer(config: RunConfig) -> Tokenizer:
-    """The tokenizer that the configuration names."""
+    """The tokenizer that the configuration names.
+
+    Raises:
+        InputError: it names none, or one that cannot be read.
+    """
     if not config.data.tokenizer:
         raise InputError("data.tokenizer='': name the file that `cxrpt tokenizer` made")
     return Tokenizer.load(Path(config.data.tokenizer))

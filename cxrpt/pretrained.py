@@ -45,11 +45,17 @@ def load_pretrained(folder: str | os.PathLike[str], device: str = "cpu", batch: 
         batch: pictures or texts that go through it at once.
 
     Raises:
-        InputError: a file is missing, damaged or of another version.
+        InputError: a file is missing, damaged or of another version; there is no such device; or the batch is below 1.
     """
+    if batch < 1:
+        raise InputError(f"batch={batch}: must be 1 or more")
     check_package(Path(folder))
     exported = load_exported(Path(folder))
-    exported.model.to(device).requires_grad_(False)
+    try:
+        exported.model.to(device).requires_grad_(False)
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
+        why = str(error).splitlines()[0]
+        raise InputError(f"device={device!r} cannot be used ({why}): name cpu, or cuda where there is one") from None
     return Pretrained(exported, batch)
 
 
@@ -102,7 +108,7 @@ class Pretrained:
         return self.exported.model
 
     def embed_images(self, images: Sequence[Image]) -> np.ndarray:
-        """(n, D) float32, each picture on its own.
+        """(n, D) float32, each picture on its own; of length 1 if `contrastive`.
 
         Raises:
             InputError: one is no picture; the message gives its number.
@@ -111,7 +117,7 @@ class Pretrained:
         return self._run([(image, None) for image in images], "image")
 
     def embed_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """(n, D) float32, each text on its own.
+        """(n, D) float32, each text on its own; of length 1 if `contrastive`.
 
         Raises:
             InputError: one is no text, or empty; the message gives its number.
@@ -120,7 +126,7 @@ class Pretrained:
         return self._run([(None, text) for text in texts], "text")
 
     def embed_pairs(self, images: Sequence[Image], texts: Sequence[str]) -> np.ndarray:
-        """(n, D) float32 of picture n and text n as one sequence, in which each sees the other.
+        """(n, D) float32, not of length 1, of picture n and text n as one sequence, in which each sees the other.
 
         It is the mean of two means, over the states of the patches and over those of the words. No score of the evaluation
         uses it.
@@ -264,9 +270,11 @@ def _square(image: Image | None, number: int, size: int) -> np.ndarray:
 def _file_bytes(image: bytes | str | os.PathLike[str] | None, number: int) -> bytes:
     if isinstance(image, bytes):
         return image
+    if not isinstance(image, str | os.PathLike):
+        raise InputError(f"image {number} is a {type(image).__name__}: hand over a path, bytes or an array")
     try:
-        return Path(image).read_bytes()  # type: ignore[arg-type]
-    except (OSError, TypeError) as error:
+        return Path(image).read_bytes()
+    except (OSError, ValueError) as error:
         # A path can identify a patient: it is not told.
-        why = getattr(error, "strerror", None) or f"it is a {type(image).__name__}"
+        why = getattr(error, "strerror", None) or "no path of this system"
         raise InputError(f"image {number} cannot be read ({why}): hand over a path, bytes or an array") from None

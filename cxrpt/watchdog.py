@@ -28,6 +28,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 
 from cxrpt.durable import replace_text
 from cxrpt.track.spans import START, Spans
@@ -260,9 +261,10 @@ class _Ear(logging.Handler):
 
 def _waits_for_others() -> bool:
     """Whether any thread is in a collective of torch, by its Python frames; what a GPU waits for is not seen."""
-    for frame in sys._current_frames().values():
+    for top in sys._current_frames().values():
+        frame: FrameType | None = top
         while frame is not None:
             if _COLLECTIVES in frame.f_code.co_filename:
                 return True
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
     return False

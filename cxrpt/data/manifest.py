@@ -132,7 +132,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise NoManifestError(f"{folder} holds no {MANIFEST_NAME}: name a folder that `cxrpt prep` made") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text: build the shards again, or copy them again") from None
     return parse_manifest(text, str(path))

@@ -34,7 +34,12 @@ class Engine:
     def __init__(
         self, model: nn.Module, engine: EngineConfig, optim: OptimConfig, micro_batch: int, accumulation: int, world: World
     ):
-        """Hand the model over to DeepSpeed; all ranks must have built it with the same weights."""
+        """Hand the model over to DeepSpeed; all ranks must have built it with the same weights.
+
+        Raises:
+            InputError: the device knows no fp16.
+            RuntimeError: DeepSpeed did not take a setting as it was asked to.
+        """
         os.environ.setdefault("DS_ACCELERATOR", world.device.type)
         import deepspeed
         from deepspeed.utils import logger

@@ -49,6 +49,7 @@ def choose_device(wanted: str, local_rank: int) -> torch.device:
 
     Args:
         wanted: auto, cpu or cuda.
+        local_rank: number of the rank on its node.
 
     Raises:
         InputError: cuda is wanted and there is none, or fewer of them than ranks on this node.

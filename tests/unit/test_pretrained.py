@@ -118,8 +118,8 @@ def test_a_picture_is_the_same_as_array_bytes_and_file(packaged, tmp_path):
         ("embed_images", lambda good: (good,), "images is a single one"),
         ("embed_images", lambda good: ("a.png",), "images is a single one"),
         ("embed_images", lambda good: ([good, "/nowhere/DOE.png"],), "image 1 cannot be read (No such file"),
-        ("embed_images", lambda good: ([None],), "image 0 cannot be read (it is a NoneType)"),
-        ("embed_images", lambda good: ([7],), "image 0 cannot be read (it is a int)"),
+        ("embed_images", lambda good: ([None],), "image 0 is a NoneType: hand over"),
+        ("embed_images", lambda good: ([7],), "image 0 is a int: hand over"),
         ("embed_images", lambda good: ([b"DICM"],), "image 0 does not decode"),
         ("embed_images", lambda good: ([good.astype(np.uint16)],), "image 0 has 16 bits and is all but black"),
         ("embed_images", lambda good: ([cv2.imencode(".png", good.astype(np.uint16))[1].tobytes()],), "image 0 has 16 bits"),
@@ -263,3 +263,12 @@ def test_features_to_train_are_those_of_the_probe_and_training_changes_every_met
             if name.split(".")[0] in trained:
                 weight -= 0.1 * gradients[name] / gradients[name].norm().clamp(min=1e-9)
     assert np.abs(model.image_features(images) - before).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [({"batch": 0}, "1 or more"), ({"device": "tpu9"}, "device='tpu9' cannot be used")]
+)
+def test_options_that_cannot_be_used_are_one_clear_line(packaged, options, told):
+    with pytest.raises(InputError, match=told) as caught:
+        cxrpt.load_pretrained(packaged[1], **options)
+    assert "\n" not in str(caught.value)
