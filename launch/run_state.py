@@ -92,14 +92,16 @@ def status_of(run_dir: Path, known: dict[str, slurm.JobState] | None = None) -> 
 
 
 def active_jobs(run_dir: Path) -> dict[str, list[slurm.JobState]]:
-    """The jobs of a run that wait or run, by kind.
+    """The jobs of a run that wait or run, by kind; none where there is no SLURM.
 
     Raises:
         InputError: SLURM does not answer.
     """
+    found: dict[str, list[slurm.JobState]] = {}
+    if not slurm.has_slurm():
+        return found
     jobs = submitted_jobs(run_dir)
     known = slurm.states([job.job for job in jobs])
-    found: dict[str, list[slurm.JobState]] = {}
     for job in jobs:
         if known[job.job].is_active:
             found.setdefault(job.kind, []).append(known[job.job])

@@ -12,7 +12,6 @@ from cxrpt.checkpoint.lease import holder_here
 from cxrpt.config import config_of
 from cxrpt.errors import InputError
 from launch import slurm
-from launch.cluster import submitted_jobs
 from launch.run_state import active_jobs
 
 RunDir = Annotated[Path, typer.Argument(help="Run directory.")]
@@ -24,7 +23,7 @@ def stop(run: RunDir) -> None:
     Example: cxrpt stop runs/mine
     """
     config = config_of(run)
-    found = active_jobs(run).get("train", []) if submitted_jobs(run) else []
+    found = active_jobs(run).get("train", [])
     if found:
         (run / STOP_FILE).touch()
         for job in found:
@@ -37,7 +36,7 @@ def stop(run: RunDir) -> None:
         return
     pid = holder_here(run)
     if pid is None:
-        raise InputError(f"nothing is at work on {run}, as far as can be seen from this machine")
+        raise InputError(f"nothing is at work on {run}, {_seen_from_here()}")
     # The ranks agree at the next step, whichever of them hears of it.
     os.kill(pid, signal.Signals[f"SIG{config.train.stop_signals[0].removeprefix('SIG')}"])
     typer.echo(f"{run} saves and ends")
@@ -51,7 +50,12 @@ def cancel(run: RunDir) -> None:
     config_of(run)
     jobs = [job.job for found in active_jobs(run).values() for job in found]
     if not jobs:
-        raise InputError(f"{run} has no job that waits or runs")
+        here = "" if holder_here(run) is None else f": what trains here without one ends by `cxrpt stop {run}`"
+        raise InputError(f"{run} has no job that waits or runs, {_seen_from_here()}{here}")
     (run / STOP_FILE).touch()
     slurm.cancel(jobs)
     typer.echo(f"cancelled: {', '.join(jobs)}")
+
+
+def _seen_from_here() -> str:
+    return f"as far as can be seen from this machine{'' if slurm.has_slurm() else ', which has no SLURM'}"
