@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,8 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from cxrpt import machine
-from cxrpt.config import load_config
+from cxrpt.config import RunConfig, load_config
+from cxrpt.data.storage.remote import is_remote, local_folder
 from cxrpt.errors import InputError
 from launch.summary import wide_console
 
@@ -31,6 +31,7 @@ SHARED_GB = 1.0
 """Shared memory below which loader workers may have no room for micro-batches at 512 px."""
 CORES_A_GPU = 5
 """Loader workers and the training process (benchmarks/scaling.md)."""
+_AGAIN = "pip install cxrpt again, with docker/constraints.txt"
 
 
 class State(StrEnum):
@@ -62,8 +63,11 @@ def doctor(
 
     Example: cxrpt doctor mine.yaml
     """
-    findings = [finding for check in CHECKS for finding in check()]
-    findings += _of_config(config) if config is not None else [_mlflow_file(Path("runs"))]
+    findings = [finding for what, check in CHECKS.items() for finding in _looked(what, check)]
+    if config is None:
+        findings += _looked("MLflow", lambda: _mlflow_file(Path("runs")))
+    else:
+        findings += _looked("configuration", lambda: _of_config(config))
     if form:
         for one in findings:
             typer.echo(json.dumps(vars(one)))
@@ -71,6 +75,16 @@ def doctor(
         _show(findings)
     if any(one.state is State.FAIL for one in findings):
         raise typer.Exit(1)
+
+
+def _looked(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """What a check finds; one that breaks, over a damaged package perhaps, has found just that."""
+    try:
+        return check()
+    except Exception as error:
+        said = (str(error).strip().splitlines() or ["no word"])[0][:160]
+        mend = _AGAIN if isinstance(error, ImportError) else ""
+        return [Finding(what, State.FAIL, f"{type(error).__name__}: {said}", mend)]
 
 
 def _show(findings: list[Finding]) -> None:
@@ -106,7 +120,7 @@ def _packages() -> list[Finding]:
         if not wanted.specifier.contains(version.split("+")[0], prereleases=True):
             wrong.append(f"{wanted.name} {version} is not {wanted.specifier}")
     if wrong:
-        return [Finding("packages", State.FAIL, "; ".join(wrong), "pip install cxrpt again, with docker/constraints.txt")]
+        return [Finding("packages", State.FAIL, "; ".join(wrong), _AGAIN)]
     return [Finding("packages", State.OK, f"cxrpt {importlib.metadata.version('cxrpt')} and {count} packages it asks for")]
 
 
@@ -125,7 +139,7 @@ def _torch() -> list[Finding]:
         version = ".".join(map(str, torch.cuda.nccl.version())) if nccl else "not in this build of torch"
         mend = "" if nccl else "install a build of torch with NCCL for several GPUs"
         found.append(Finding("NCCL", State.OK if nccl else State.FAIL, version, mend))
-        return [Finding("torch", State.OK, built), *found]
+        return [Finding("torch", State.OK, built), *found, _cores_for(count)]
     if driver and torch.version.cuda is None:
         mend = "install the CUDA build of torch: this one is for CPUs"
         return [Finding("torch", State.OK, built), Finding("GPU", State.FAIL, "a driver is here, torch cannot use it", mend)]
@@ -142,57 +156,59 @@ def _deepspeed() -> list[Finding]:
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1][:160]
-        return [Finding("DeepSpeed", State.FAIL, last, "pip install cxrpt again, with docker/constraints.txt")]
+        return [Finding("DeepSpeed", State.FAIL, last, _AGAIN)]
     return [Finding("DeepSpeed", State.OK, done.stdout.split()[-1])]
 
 
 # --- what the machine has
 
 
-def _memory_and_cores() -> list[Finding]:
-    import torch
-
-    cores, free = machine.num_cores(), machine.free_memory_bytes() / 1e9
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+def _cores_for(gpus: int) -> Finding:
+    cores = machine.num_cores()
     few = gpus * CORES_A_GPU > cores
     mend = f"a GPU takes about {CORES_A_GPU} cores at 224 px: ask for more, or expect speed/span_data_s to grow" if few else ""
+    return Finding("cores a GPU", State.NOTE if few else State.OK, f"{cores / gpus:.3g}", mend)
+
+
+def _cores() -> list[Finding]:
+    return [Finding("cores", State.OK, str(machine.num_cores()))]
+
+
+def _memory() -> list[Finding]:
+    return [Finding("memory", State.OK, f"{machine.free_memory_bytes() / 1e9:.0f} GB free")]
+
+
+def _open_files() -> list[Finding]:
     files = machine.raise_open_files()
     low = files < 4096
-    return [
-        Finding("cores", State.NOTE if few else State.OK, f"{cores} for {gpus} GPUs" if gpus else str(cores), mend),
-        Finding("memory", State.OK, f"{free:.0f} GB free"),
-        Finding("open files", State.NOTE if low else State.OK, f"{files:,}", "raise `ulimit -n` to 65536" if low else ""),
-    ]
+    mend = "raise `ulimit -n` to 65536" if low else ""
+    return [Finding("open files", State.NOTE if low else State.OK, f"{files:,}", mend)]
 
 
 def _disk() -> list[Finding]:
-    here, shared = shutil.disk_usage(".").free / 1e9, shutil.disk_usage("/dev/shm").free / 1e9
-    found = [
-        _room(
-            "disk here",
-            here,
-            ROOM_GB,
-            "a checkpoint takes 12 bytes a weight, 1.3 GB for `base`: name another disk, runs=FOLDER",
-        ),
-        _room("shared memory", shared, SHARED_GB, "give the container more: docker run --shm-size=8g"),
-    ]
-    return [*found, _locks(Path())]
+    mend = "a checkpoint takes 12 bytes a weight, 1.3 GB for `base`: name another disk, runs=FOLDER"
+    return [_room("disk here", ".", ROOM_GB, mend)]
 
 
-def _room(what: str, free_gb: float, least_gb: float, mend: str) -> Finding:
+def _shared_memory() -> list[Finding]:
+    return [_room("shared memory", "/dev/shm", SHARED_GB, "give the container more: docker run --shm-size=8g")]
+
+
+def _room(what: str, folder: str, least_gb: float, mend: str) -> Finding:
+    free_gb = shutil.disk_usage(folder).free / 1e9
     enough = free_gb >= least_gb
     return Finding(what, State.OK if enough else State.NOTE, f"{free_gb:,.1f} GB free", "" if enough else mend)
 
 
-def _locks(folder: Path) -> Finding:
-    """Whether a folder's file system has the locks that runs, builds and the shard cache need."""
+def _locks() -> list[Finding]:
+    """Whether this folder's file system has the locks that runs, builds and the shard cache need."""
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with tempfile.TemporaryFile(dir=".") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         mend = "work in a folder that you may write, on a file system with locks (NFS 4, or NFS 3 with its lock daemon)"
-        return Finding("file locks here", State.FAIL, error.strerror or "none", mend)
-    return Finding("file locks here", State.OK, "work")
+        return [Finding("file locks here", State.FAIL, error.strerror or "none", mend)]
+    return [Finding("file locks here", State.OK, "work")]
 
 
 def _decoders() -> list[Finding]:
@@ -200,8 +216,7 @@ def _decoders() -> list[Finding]:
     from data_prep.pictures.decoders import COMPRESSIONS, missing_decoders
 
     if missing := missing_decoders():
-        mend = "pip install cxrpt again, with docker/constraints.txt"
-        return [Finding("DICOM decoders", State.FAIL, f"none for {', '.join(missing)}", mend)]
+        return [Finding("DICOM decoders", State.FAIL, f"none for {', '.join(missing)}", _AGAIN)]
     return [Finding("DICOM decoders", State.OK, ", ".join(COMPRESSIONS))]
 
 
@@ -209,10 +224,7 @@ def _slurm() -> list[Finding]:
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         mend = "only for `cxrpt submit` and `prep --cluster`, on a login node; `cxrpt pretrain` trains here"
         return [Finding("SLURM", State.NOTE, "not here", mend)]
-    try:
-        done = subprocess.run(["sinfo", "-h", "-o", "%P %a %D"], capture_output=True, text=True, timeout=30)
-    except subprocess.TimeoutExpired:
-        done = None
+    done = _answer("sinfo", "-h", "-o", "%P %a %D", timeout=30)
     if done is None or done.returncode:
         said = "no answer" if done is None else (done.stderr.strip().splitlines() or ["sinfo failed"])[0][:120]
         return [
@@ -220,51 +232,82 @@ def _slurm() -> list[Finding]:
         ]
     partitions = ", ".join(sorted({line.split()[0].rstrip("*") for line in done.stdout.splitlines() if line.split()}))
     found = [Finding("SLURM", State.OK, f"partitions {partitions}")]
-    if shutil.which("sacct") is None or subprocess.run(["sacct", "-n", "-X"], capture_output=True, timeout=60).returncode:
+    accounts = _answer("sacct", "-n", "-X", timeout=60)
+    if accounts is None or accounts.returncode:
         mend = "`cxrpt status` then cannot tell how jobs ended, only what run directories say"
         found.append(Finding("SLURM accounting", State.NOTE, "does not answer", mend))
     return found
+
+
+def _answer(*words: str, timeout: float) -> subprocess.CompletedProcess[str] | None:
+    """What a command says; None where it is not here or hangs."""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, timeout=timeout)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
 
 
 # --- what a configuration names
 
 
 def _of_config(path: Path) -> list[Finding]:
-    from cxrpt.track.address import check_tracking_uri
-
     try:
         config = load_config(path)
     except InputError as error:
         return [Finding("configuration", State.FAIL, str(error))]
     found = [Finding("configuration", State.OK, f"{path}: {len(config.data.sources)} sources")]
-    for name, source in config.data.sources.items():
-        if re.match(r"[a-z0-9+]+:", source.path):
-            found.append(Finding(f"source {name}", State.NOTE, "remote", "`cxrpt plan` reads its manifest"))
-        elif (Path(source.path) / "train" / "manifest.json").is_file():
-            found.append(Finding(f"source {name}", State.OK, source.path))
-        else:
-            found.append(Finding(f"source {name}", State.FAIL, f"{source.path} holds no train/manifest.json", "mend its path"))
+    found += [_source(f"source {name}", source.path) for name, source in config.data.sources.items()]
     if not Path(config.data.tokenizer).is_file():
         found.append(Finding("tokenizer", State.FAIL, f"no file {config.data.tokenizer!r}", "make it with `cxrpt tokenizer`"))
+    return [*found, *_looked("MLflow", lambda: _tracking(config))]
+
+
+def _source(what: str, path: str) -> Finding:
+    if is_remote(path):
+        return Finding(what, State.NOTE, "remote", "`cxrpt plan` reads its manifest")
+    try:
+        folder = local_folder(path)
+    except InputError as error:
+        return Finding(what, State.FAIL, str(error))
+    if (folder / "train" / "manifest.json").is_file():
+        return Finding(what, State.OK, path)
+    return Finding(what, State.FAIL, f"{path} holds no train/manifest.json", "mend its path")
+
+
+def _tracking(config: RunConfig) -> list[Finding]:
+    from cxrpt.track.address import check_tracking_uri
+
     if config.track.uri == "none":
-        return found
+        return []
     if not config.track.uri:
-        return [*found, _mlflow_file(Path(config.runs))]
+        return _mlflow_file(Path(config.runs))
     try:
         check_tracking_uri(config.track.uri)
     except InputError as error:
-        return [*found, Finding("MLflow", State.FAIL, str(error))]
-    return [*found, Finding("MLflow", State.OK, "the address of track.uri answers")]
+        return [Finding("MLflow", State.FAIL, str(error))]
+    return [Finding("MLflow", State.OK, "the address of track.uri answers")]
 
 
-def _mlflow_file(runs: Path) -> Finding:
+def _mlflow_file(runs: Path) -> list[Finding]:
     place = next(folder for folder in (runs, *runs.absolute().parents) if folder.is_dir())
     version = importlib.metadata.version("mlflow")
     if not os.access(place, os.W_OK):
-        return Finding("MLflow", State.FAIL, f"{version}; {place} cannot be written", "name another folder with runs=FOLDER")
-    return Finding("MLflow", State.OK, f"{version}; metrics go to the file {runs / 'mlflow.db'}")
+        return [Finding("MLflow", State.FAIL, f"{version}; {place} cannot be written", "name another folder with runs=FOLDER")]
+    return [Finding("MLflow", State.OK, f"{version}; metrics go to the file {runs / 'mlflow.db'}")]
 
 
-CHECKS: tuple[Callable[[], list[Finding]], ...] = (
-    _python, _packages, _torch, _deepspeed, _decoders, _memory_and_cores, _disk, _slurm,
-)  # fmt: skip
+CHECKS: dict[str, Callable[[], list[Finding]]] = {
+    "Python": _python,
+    "packages": _packages,
+    "torch": _torch,
+    "DeepSpeed": _deepspeed,
+    "DICOM decoders": _decoders,
+    "cores": _cores,
+    "memory": _memory,
+    "open files": _open_files,
+    "disk here": _disk,
+    "shared memory": _shared_memory,
+    "file locks here": _locks,
+    "SLURM": _slurm,
+}
+"""What is looked at, by the name of what fails where a check breaks."""

@@ -3,6 +3,8 @@
 import importlib.metadata
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -23,15 +25,16 @@ def run(capsys, *words):
 def quick(monkeypatch, tmp_path):
     """All but the import of DeepSpeed, which one test does."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "CHECKS", tuple(check for check in module.CHECKS if check is not module._deepspeed))
+    monkeypatch.setattr(module, "CHECKS", {name: check for name, check in module.CHECKS.items() if name != "DeepSpeed"})
 
 
 def test_this_installation_is_whole(capsys):
     code, found = run(capsys)
     assert code == 0 and not [one for one in found.values() if one["state"] == "FAIL"]
-    assert {"Python", "packages", "torch", "DICOM decoders", "cores", "disk here", "file locks here", "SLURM", "MLflow"} <= set(
-        found
-    )
+    assert set(found) >= {
+        "Python", "packages", "torch", "DICOM decoders", "cores", "memory", "open files", "disk here", "shared memory",
+        "file locks here", "SLURM", "MLflow",
+    }  # fmt: skip
     assert torch.__version__ in found["torch"]["found"] and "JPEG 2000" in found["DICOM decoders"]["found"]
 
 
@@ -71,6 +74,58 @@ def test_a_folder_without_locks_fails(capsys, monkeypatch):
     monkeypatch.setattr(module.fcntl, "flock", refuse)
     code, found = run(capsys)
     assert code == 1 and found["file locks here"]["found"] == "No locks available"
+
+
+def test_a_check_that_breaks_fails_and_hides_no_other(capsys, monkeypatch):
+    disk_usage, version = shutil.disk_usage, importlib.metadata.version
+
+    def without_shared_memory(path):
+        if path == "/dev/shm":
+            raise FileNotFoundError(2, "No such file or directory")
+        return disk_usage(path)
+
+    def without_mlflow(name):
+        if name == "mlflow":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it fails
+    monkeypatch.setattr(shutil, "disk_usage", without_shared_memory)
+    monkeypatch.setattr(importlib.metadata, "version", without_mlflow)
+    code, found = run(capsys)
+    failed = {name for name, one in found.items() if one["state"] == "FAIL"}
+    assert code == 1 and failed == {"packages", "torch", "shared memory", "MLflow"}
+    assert "ModuleNotFoundError" in found["torch"]["found"] and "docker/constraints.txt" in found["torch"]["mend"]
+    assert "mlflow is missing" in found["packages"]["found"] and "No such file" in found["shared memory"]["found"]
+
+
+def test_accounting_that_hangs_is_a_limit(capsys, monkeypatch, commands):
+    for name in ("sbatch", "srun", "sacct"):
+        commands(name, "")
+    commands("sinfo", "gpu* up 2")
+    real = subprocess.run
+
+    def hang(words, **options):
+        if words[0] == "sacct":
+            raise subprocess.TimeoutExpired(words, options["timeout"])
+        return real(words, **options)
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    code, found = run(capsys)
+    assert code == 0 and found["SLURM"]["found"] == "partitions gpu"
+    assert found["SLURM accounting"]["state"] == "note"
+
+
+def test_sources_are_local_or_remote_as_a_run_takes_them(capsys, tmp_path):
+    (tmp_path / "north/train").mkdir(parents=True)
+    (tmp_path / "north/train/manifest.json").write_text("{}")
+    paths = {"north": f"file://{tmp_path}/north", "south": f"file://{tmp_path}/south", "west": "HTTPS://host/west",
+             "east": "file://elsewhere/east"}  # fmt: skip
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(json.dumps({"data": {"sources": {name: {"path": path} for name, path in paths.items()}}}))
+    _, found = run(capsys, mine)
+    assert [found[f"source {name}"]["state"] for name in paths] == ["ok", "FAIL", "note", "FAIL"]
+    assert "names the host elsewhere" in found["source east"]["found"]
 
 
 def test_what_a_configuration_names_is_looked_at(capsys, tmp_path):
