@@ -13,7 +13,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
@@ -43,18 +43,25 @@ def slurm_folder(run_dir: Path) -> Path:
 
 
 def submitted_jobs(run_dir: Path) -> list[Submitted]:
-    """The jobs of a run, first to last."""
+    """The jobs of a run, first to last; lines that a full disk has torn are passed over."""
     try:
-        lines = (slurm_folder(run_dir) / "jobs.jsonl").read_text().splitlines()
+        lines = (slurm_folder(run_dir) / "jobs.jsonl").read_text(errors="replace").splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [Submitted(**json.loads(line)) for line in lines]
+    found = []
+    for line in lines:
+        with suppress(ValueError, TypeError):
+            found.append(Submitted(**json.loads(line)))
+    return found
 
 
 def note_job(run_dir: Path, job: Submitted) -> None:
     """Add a job to those of the run."""
-    with (slurm_folder(run_dir) / "jobs.jsonl").open("a") as file:
-        file.write(json.dumps(asdict(job)) + "\n")
+    path = slurm_folder(run_dir) / "jobs.jsonl"
+    is_torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a") as file:
+        # After a torn line, one of its own.
+        file.write(("\n" if is_torn else "") + json.dumps(asdict(job)) + "\n")
 
 
 def keep_code(folder: Path) -> Path:
