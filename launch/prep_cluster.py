@@ -5,6 +5,8 @@ look at the export (one job) ──► array: each task converts every n-th part
 Scripts and output lie beside the shards, in OUT.INSTITUTION.slurm/, for the owner alone.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ def submit_build(settings: BuildSettings, cluster: Path) -> None:
     """Submit the jobs of a build.
 
     Raises:
-        InputError: no SLURM; jobs of this build wait or run; settings that cannot be meant.
+        InputError: no SLURM, or it refused a job; jobs of this build wait or run; settings that cannot be meant.
     """
     slurm.require_slurm()
     place = load_cluster(cluster, [])
@@ -77,22 +79,42 @@ def submit_build(settings: BuildSettings, cluster: Path) -> None:
     code = keep_code(folder)
     name = f"prep-{settings.institution}"
 
-    at_once = {"array_parallelism": place.prep.at_once} if place.prep.at_once else {}
+    tasks = place.prep.tasks
+    at_once = place.prep.at_once or tasks  # submitit would set a limit of its own
+    queued: list[str] = []
 
     def made(kind: str, after: str) -> Any:
         words = {"nodes": 1, "ntasks_per_node": 1, "dependency": after or None, "teardown": _once_more(place.prep.retries)}
-        return executor(folder, f"{name}-{kind}", place, place.prep, code, **words, **at_once)
+        return executor(folder, f"{name}-{kind}", place, place.prep, code, array_parallelism=at_once, **words)
 
-    tasks = place.prep.tasks
-    look = submit_job(made("look", ""), ShareJob(settings, 0, 0))
-    shares = [ShareJob(settings, share, tasks) for share in range(tasks)]
-    array = submit_array(made("convert", f"afterok:{look}"), shares)
-    # Also after a task that failed for good: what it left is done here.
-    finish = submit_job(made("finish", f"afterany:{array}"), FinishJob(settings))
-    note.write_text(f"{look} {array} {finish}\n")
+    def noted(job: str) -> str:
+        queued.append(job)
+        note.write_text(f"{' '.join(queued)}\n")
+        return job
+
+    with _or_taken_back(queued):
+        look = noted(submit_job(made("look", ""), ShareJob(settings, 0, 0)))
+        shares = [ShareJob(settings, share, tasks) for share in range(tasks)]
+        array = noted(submit_array(made("convert", f"afterok:{look}"), shares))
+        # Also after a task that failed for good: what it left is done here.
+        finish = noted(submit_job(made("finish", f"afterany:{array}"), FinishJob(settings)))
     typer.echo(f"jobs: {look} looks at the export, {array} converts it in {tasks} tasks, {finish} writes {settings.folder}")
     told = folder / finish / f"{finish}_0_log"
     typer.echo(f"next: squeue --me; once they are through, {told}.out tells what was built, or {told}.err why not")
+
+
+@contextmanager
+def _or_taken_back(queued: list[str]) -> Iterator[None]:
+    """Cancel what was queued before a job was refused: without the others it builds nothing."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        if queued:
+            try:
+                slurm.cancel(queued)
+            except InputError:
+                raise InputError(f"{error}; end what was queued before: scancel {' '.join(queued)}") from None
+        raise
 
 
 def _once_more(most: int) -> list[str]:
