@@ -32,10 +32,9 @@ def logs(
             if not file.exists():
                 continue
             if file not in at:
-                text = file.read_text(errors="replace")
-                told = text.splitlines()[-lines:]
-                at[file] = len(text.encode(errors="replace"))
-                if told:
+                written = file.read_bytes()
+                at[file] = len(written)
+                if told := written.decode(errors="replace").splitlines()[-lines:]:
                     typer.echo(f"==> {file} <==\n" + "\n".join(told))
                 continue
             with file.open("rb") as opened:

@@ -101,6 +101,24 @@ def test_logs_are_those_of_the_newest_job(run, capsys):
     assert "two of out" in said and "two of err" in said and "one" not in said
 
 
+@pytest.mark.parametrize("before", [b"\xff\xfe", b"10 %\r\n20 %\r\n", b"\xc3", b""])
+def test_followed_logs_skip_and_repeat_nothing(run, capsys, monkeypatch, before):
+    log = run / "logs" / "rank-0.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_bytes(before + b"begin\n")
+    lines = iter([b"one\n", b"two\n"])
+
+    def write_more(seconds):
+        with log.open("ab") as file:
+            if not file.write(next(lines, b"")):
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("launch.logs.time.sleep", write_more)
+    with pytest.raises(SystemExit):
+        main(["logs", str(run), "-f"])
+    assert capsys.readouterr().out.endswith("begin\none\ntwo\n")
+
+
 def test_a_job_that_was_stopped_while_it_waited(run):
     note_job(run, new_job("train", "7"))
     (run / STOP_FILE).touch()
