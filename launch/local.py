@@ -1,6 +1,7 @@
 """Start a run's ranks on this machine, end them together, and follow the run's metrics."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from cxrpt import machine
 from cxrpt.config import RunConfig
 from cxrpt.preempt import signals
 
@@ -35,7 +37,7 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, l
     if changed := changed_settings(config):
         sys.stderr.write(f"cxrpt: {config.run_dir} was last started with other settings: {', '.join(changed)}\n")
     write_run_files(config, prepared.plan.fingerprint(), prepared.sources)
-    threads = int(os.environ.get("OMP_NUM_THREADS") or 0) or max(1, (os.cpu_count() or 1) // ranks)
+    threads = threads_a_rank(ranks)
     sink = start_sink(config.run_dir) if config.track.uri != "none" else None
     received: list[int] = []
     stop_signals = signals(config.train.stop_signals)
@@ -65,6 +67,13 @@ def run_ranks(config: RunConfig, ranks: int, accept_data_change: bool = False, l
     if sink is not None:
         end_sink(sink, config.run_dir)
     return code
+
+
+def threads_a_rank(ranks: int) -> int:
+    """Threads of each of the ranks of this machine: what OMP_NUM_THREADS says, or the rank's share of the cores."""
+    # It may say more than one number, for parallel regions within others, as 4,2.
+    said = re.match(r"\s*(\d+)", os.environ.get("OMP_NUM_THREADS", ""))
+    return int(said[1] if said else 0) or max(1, machine.num_cores() // ranks)
 
 
 def _wait(processes: list[subprocess.Popen[bytes]], run_dir: Path, received: list[int]) -> int:
@@ -101,17 +110,3 @@ def _wait(processes: list[subprocess.Popen[bytes]], run_dir: Path, received: lis
         if None not in codes:
             return max(code or 0 for code in codes)
         time.sleep(_POLL_S)
-
-
-def load_run(run_dir: Path) -> RunConfig:
-    """The configuration of an existing run.
-
-    Raises:
-        InputError: the folder is no run directory.
-    """
-    from cxrpt.config import config_of
-
-    config = config_of(run_dir)
-    # A run directory that was moved is found where it is now.
-    config.runs, config.name = str(run_dir.parent), run_dir.name
-    return config

@@ -1,7 +1,6 @@
 """`cxrpt prep`: exports to shards."""
 
 import inspect
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from cxrpt import machine
 from data_prep.build.path_map import explain
 from data_prep.build.run import build, census
 from data_prep.build.settings import BuildSettings, parse_split
@@ -23,7 +23,7 @@ from launch.prep_cluster import submit_build
 
 prep_app = typer.Typer(help="Build de-identified shards from an export.", no_args_is_help=True, pretty_exceptions_enable=False)
 
-PROCESSES = len(os.sched_getaffinity(0))
+PROCESSES = machine.num_cores()
 BUILD = "Options of every build"
 
 
