@@ -26,7 +26,6 @@ class JobState:
     reason: str = ""
     """Why it waits."""
     nodes: str = ""
-    exit_code: int = 0
 
     @property
     def is_active(self) -> bool:
@@ -70,15 +69,15 @@ def _queued(jobs: list[str]) -> dict[str, JobState]:
 
 
 def _ended(jobs: list[str]) -> dict[str, JobState]:
-    words = ["sacct", "--noheader", "--parsable2", "--allocations", "--array", "--format=JobID,State,ExitCode,NodeList"]
+    words = ["sacct", "--noheader", "--parsable2", "--allocations", "--array", "--format=JobID,State,NodeList"]
     try:
         told = _asked([*words, "--jobs", ",".join(jobs)])
     except (InputError, FileNotFoundError):
         return {}  # accounting is off, or away: squeue remains
     found = {}
     for line in told.splitlines():
-        name, state, code, nodes = line.split("|")
-        found[name] = JobState(name, state.split()[0], nodes=nodes, exit_code=int(code.split(":")[0]))
+        name, state, nodes = line.split("|")
+        found[name] = JobState(name, state.split()[0], nodes=nodes)
     return found
 
 

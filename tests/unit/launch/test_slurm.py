@@ -9,12 +9,12 @@ from launch.cli import main
 
 def test_squeue_is_believed_before_sacct(commands):
     commands("squeue", "7|PENDING|BeginTime|\n9_0|RUNNING|None|n1\n9_1|PENDING|Resources|\n55|RUNNING|None|n3")
-    commands("sacct", "7|NODE_FAIL|0:0|n1\n8|CANCELLED by 0|0:15|n[1-2]\n6|FAILED|2:0|n1")
+    commands("sacct", "7|NODE_FAIL|n1\n8|CANCELLED by 0|n[1-2]\n6|FAILED|n1")
     found = slurm.states(["5", "6", "7", "8", "9"])
     assert set(found) == {"5", "6", "7", "8", "9_0", "9_1"}
     assert (found["7"].state, found["7"].reason, found["7"].is_active) == ("PENDING", "BeginTime", True)
     assert (found["8"].state, found["8"].is_active) == ("CANCELLED", False)
-    assert (found["6"].exit_code, found["5"].state) == (2, slurm.GONE)
+    assert (found["6"].state, found["5"].state) == ("FAILED", slurm.GONE)
     assert found["9_0"].nodes == "n1"
 
 
