@@ -12,7 +12,8 @@ from cxrpt.config_layers import read_layers
 from cxrpt.config_rules import STOP_SIGNAL_NAMES, require
 from cxrpt.errors import InputError
 
-_SECRET = re.compile(r"token|secret|passw|credential|api_?key|access_?key|private_?key", re.IGNORECASE)
+# TOKENIZERS_PARALLELISM and MAX_TOKENS are none, though the word begins so.
+_SECRET = re.compile(r"token(?![a-z])|secret|passw|passphrase|_pwd|credential|(api|access|private)_?key", re.IGNORECASE)
 
 
 @dataclass
@@ -20,7 +21,7 @@ class JobResources:
     """What any job asks of SLURM; empty or 0 leaves it to the cluster."""
 
     partition: str = ""
-    """As `sbatch --partition`; so are the four below by their names."""
+    """As `sbatch --partition`; so are the five below by their names."""
     account: str = ""
     """Who is charged."""
     qos: str = ""

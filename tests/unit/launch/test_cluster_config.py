@@ -36,3 +36,21 @@ def test_a_file_and_words(file):
 def test_what_cannot_be_is_told(file, word, says):
     with pytest.raises(InputError, match=says):
         load_cluster(file, [word])
+
+
+NO_SECRETS = ["TOKENIZERS_PARALLELISM", "MAX_TOKENS", "NCCL_DEBUG", "KEYBOARD_ACCESS", "OLDPWD"]
+SECRETS = [
+    "HF_TOKEN", "MLFLOW_TRACKING_TOKEN", "hf_token", "HFTOKEN", "TOKEN_OF_MINE", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID",
+    "MLFLOW_TRACKING_PASSWORD", "PGPASSWORD", "SSH_PASSWD", "KEY_PASSPHRASE", "MYSQL_PWD", "WANDB_API_KEY", "OPENAI_APIKEY",
+    "GOOGLE_APPLICATION_CREDENTIALS", "A_PRIVATE_KEY",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*NO_SECRETS, *SECRETS])
+def test_only_names_of_credentials_are_refused(file, name):
+    try:
+        load_cluster(file, [f"environment.{name}=x"])
+    except InputError as error:
+        assert name in SECRETS and "credentials are kept in no file" in str(error)
+    else:
+        assert name in NO_SECRETS
