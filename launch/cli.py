@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         # What a disk, a mount or a path does to us is the user's to mend; a path may identify, so it is not told.
         if os.environ.get("CXRPT_DEBUG") or error.errno not in _MENDABLE:
             raise
-        hint = "free some space" if error.errno == errno.ENOSPC else "mend the path or its rights"
+        hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend the path or its rights"
         typer.echo(f"cxrpt: {error.strerror or 'the file system failed'}: {hint}; CXRPT_DEBUG=1 shows where", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:

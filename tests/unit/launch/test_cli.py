@@ -1,5 +1,7 @@
 """The command line as a whole: quick, in groups, with an example of every command."""
 
+import errno
+import os
 import shlex
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import click
 import pytest
 import typer.main
 
-from launch.cli import GROUPS, app
+from launch.cli import GROUPS, app, main
 
 ROOT = typer.main.get_command(app)
 
@@ -43,3 +45,18 @@ def test_every_command_stands_in_a_group_of_the_help():
 def test_the_command_line_starts_without_torch():
     words = "import sys, launch.cli; print([m for m in ('torch', 'deepspeed', 'mlflow', 'sklearn') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", words], capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"), [(errno.ENOSPC, "free some space"), (errno.EDQUOT, "free some space"), (errno.EACCES, "its rights")]
+)
+def test_what_the_file_system_refuses_is_one_line_with_what_to_do(monkeypatch, capsys, number, hint):
+    def refuse(arguments):
+        raise OSError(number, os.strerror(number), "/hospital/a patient's name")
+
+    monkeypatch.setattr("launch.cli.app", refuse)
+    with pytest.raises(SystemExit) as end:
+        main([])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and os.strerror(number) in said and hint in said
+    assert "hospital" not in said and said.count("\n") == 1
