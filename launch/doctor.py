@@ -17,6 +17,7 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
+from rich.markup import escape
 from rich.table import Table
 
 from cxrpt import machine
@@ -91,7 +92,7 @@ def _show(findings: list[Finding]) -> None:
     table = Table("", "state", "found", "what to do", box=SIMPLE)
     colours = {State.OK: "green", State.NOTE: "yellow", State.FAIL: "bold red"}
     for one in findings:
-        table.add_row(one.what, f"[{colours[one.state]}]{one.state}[/]", one.found, one.mend)
+        table.add_row(escape(one.what), f"[{colours[one.state]}]{one.state}[/]", escape(one.found), escape(one.mend))
     wide_console().print(table)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from cxrpt.errors import InputError
 from launch.cluster import slurm_folder, submitted_jobs
+from launch.run_state import require_run
 
 _POLL_S = 0.5
 
@@ -56,8 +57,7 @@ def log_files(run: Path, rank: int, evaluation: bool) -> list[Path]:
     Raises:
         InputError: no run directory.
     """
-    if not (run / "config.yaml").is_file():
-        raise InputError(f"{run} is no run directory: it holds no config.yaml")
+    require_run(run)
     kind = "evaluate" if evaluation else "train"
     jobs = [job.job for job in submitted_jobs(run) if job.kind == kind]
     told = {

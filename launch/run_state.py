@@ -6,7 +6,7 @@ is asked. The run directory knows steps, saves, what an attempt ended with, and 
 
 import shlex
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cxrpt.attempts import STOP_FILE, Attempt, read_attempts
@@ -26,23 +26,23 @@ class RunStatus:
 
     run: str
     state: str
-    """queued, running, requeued, stopping, stopped, done, dead, unknown, or never started."""
+    """queued, running, requeued, stopping, stopped, done, dead, unknown, never started; or unreadable, without the rest."""
     why: str
-    jobs: str
-    step: int
+    jobs: str = ""
+    step: int = 0
     """Last step that was logged."""
-    steps: int
-    left_s: float | None
+    steps: int = 0
+    left_s: float | None = None
     """Expected seconds to the last step."""
-    loss: dict[str, float]
+    loss: dict[str, float] = field(default_factory=dict)
     """The newest of each objective, weights left out."""
-    samples_per_s: float | None
-    checkpoint: int
+    samples_per_s: float | None = None
+    checkpoint: int = 0
     """Last committed step, 0 without one."""
-    checkpoint_age_s: float | None
-    to_evaluate: int
-    evaluators: int
-    next: str
+    checkpoint_age_s: float | None = None
+    to_evaluate: int = 0
+    evaluators: int = 0
+    next: str = ""
     """What a user would type now."""
 
 
@@ -54,8 +54,9 @@ def status_of(run_dir: Path, known: dict[str, slurm.JobState] | None = None) -> 
         known: states of its jobs; None asks SLURM, if there is one.
 
     Raises:
-        InputError: no run directory.
+        InputError: no run directory, or a configuration that cannot be read.
     """
+    require_run(run_dir)
     config = config_of(run_dir)
     jobs = submitted_jobs(run_dir)
     if known is None:
@@ -89,6 +90,14 @@ def status_of(run_dir: Path, known: dict[str, slurm.JobState] | None = None) -> 
         evaluators=len(evaluators),
         next=_next(run_dir, state, waiting, bool(evaluators), bool(jobs)),
     )
+
+
+def require_run(run_dir: Path) -> None:
+    """Raise InputError where there is no run directory."""
+    if not run_dir.exists():
+        raise InputError(f"{run_dir} does not exist: `cxrpt status` shows what is in runs/")
+    if not (run_dir / "config.yaml").is_file():
+        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
 
 
 def active_jobs(run_dir: Path) -> dict[str, list[slurm.JobState]]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cxrpt.errors import InputError
@@ -35,12 +36,14 @@ def status(
     for run in found:
         try:
             told.append(status_of(run, known))
-        except InputError as error:
-            problems.append(str(error))
+        except (InputError, OSError) as error:
+            why = error.strerror or "cannot be read" if isinstance(error, OSError) else str(error)
+            told.append(RunStatus(str(run), "unreadable", why))
+            problems.append(why if why.startswith(str(run)) else f"{run}: {why}")
     if form:
         for one in told:
             typer.echo(json.dumps(vars(one)))
-    elif told:
+    else:
         _show(told)
     if problems:
         raise InputError("; ".join(problems))
@@ -53,14 +56,17 @@ def _show(told: list[RunStatus]) -> None:
             name, no_wrap=name != "state", justify="right" if name in ("step", "left", "loss", "samples/s") else "left"
         )
     for one in told:
-        table.add_row(*_cells(one))
+        table.add_row(*map(escape, _cells(one)))
     # Where the output is no terminal, no cell is folded.
     (Console() if sys.stdout.isatty() else Console(width=240)).print(table)
     for one in told:
-        typer.echo(f"{one.run}: {one.next}")
+        if one.next:
+            typer.echo(f"{one.run}: {one.next}")
 
 
 def _cells(one: RunStatus) -> tuple[str, ...]:
+    if one.state == "unreadable":
+        return one.run, f"{one.state} ({one.why.removeprefix(f'{one.run} ')[:60]})"
     saved = "none" if one.checkpoint_age_s is None else f"{one.checkpoint:,}, {_span(one.checkpoint_age_s)} ago"
     return (
         one.run,

@@ -12,7 +12,7 @@ from cxrpt.checkpoint.lease import holder_here
 from cxrpt.config import config_of
 from cxrpt.errors import InputError
 from launch import slurm
-from launch.run_state import active_jobs
+from launch.run_state import active_jobs, require_run
 
 RunDir = Annotated[Path, typer.Argument(help="Run directory.")]
 
@@ -22,6 +22,7 @@ def stop(run: RunDir) -> None:
 
     Example: cxrpt stop runs/mine
     """
+    require_run(run)
     config = config_of(run)
     found = active_jobs(run).get("train", [])
     if found:
@@ -47,7 +48,7 @@ def cancel(run: RunDir) -> None:
 
     Example: cxrpt cancel runs/mine
     """
-    config_of(run)
+    require_run(run)
     jobs = [job.job for found in active_jobs(run).values() for job in found]
     if not jobs:
         here = "" if holder_here(run) is None else f": what trains here without one ends by `cxrpt stop {run}`"

@@ -99,6 +99,16 @@ def test_a_check_that_breaks_fails_and_hides_no_other(capsys, monkeypatch):
     assert "mlflow is missing" in found["packages"]["found"] and "No such file" in found["shared memory"]["found"]
 
 
+def test_what_a_check_said_is_shown_as_it_is(capsys, monkeypatch):
+    def broken():
+        raise RuntimeError("[/no/such/tag]")
+
+    monkeypatch.setattr(module, "CHECKS", {"broken": broken})
+    with pytest.raises(SystemExit):
+        main(["doctor"])
+    assert "RuntimeError: [/no/such/tag]" in capsys.readouterr().out
+
+
 def test_accounting_that_hangs_is_a_limit(capsys, monkeypatch, commands):
     for name in ("sbatch", "srun", "sacct"):
         commands(name, "")

@@ -6,6 +6,7 @@ import pytest
 
 from cxrpt.attempts import STOP_FILE, recorded
 from cxrpt.checkpoint.lease import hold_lease
+from cxrpt.config import config_of
 from launch.cli import main
 from launch.cluster import new_job, note_job, slurm_folder, submitted_jobs
 from launch.logs import log_files
@@ -129,10 +130,48 @@ def test_a_job_that_was_stopped_while_it_waited(run):
 
 
 def test_one_broken_run_does_not_hide_the_others(run, tmp_path, capsys):
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "config.yaml").write_text("train: {steps: many}\n")
     with pytest.raises(SystemExit) as end:
-        main(["status", str(run), str(tmp_path / "none")])
+        main(["status", str(tmp_path / "torn"), str(run), str(tmp_path / "none")])
     told = capsys.readouterr()
-    assert end.value.code == 2 and "never started" in told.out and "none is no run directory" in told.err
+    assert end.value.code == 2 and "never started" in told.out and told.out.count("unreadable") == 2
+    assert f"{tmp_path}/torn: " in told.err and "train.steps" in told.err and told.err.count("\n") == 1
+    with pytest.raises(SystemExit) as end:
+        main(["status", str(tmp_path / "torn"), str(run), "--json"])
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert end.value.code == 2 and second["state"] == "never started"
+    assert (first["run"], first["state"]) == (f"{tmp_path}/torn", "unreadable") and "train.steps" in first["why"]
+
+
+def test_a_run_that_belongs_to_another_does_not_hide_the_others(make_run, run, tmp_path, capsys, monkeypatch):
+    theirs = make_run(tmp_path / "theirs", steps=())
+
+    def config(folder):
+        if folder == theirs:
+            raise PermissionError(13, "Permission denied", str(folder / "config.yaml"))
+        return config_of(folder)
+
+    monkeypatch.setattr("launch.run_state.config_of", config)
+    with pytest.raises(SystemExit) as end:
+        main(["status", str(theirs), str(run)])
+    told = capsys.readouterr()
+    assert end.value.code == 2 and "unreadable (Permission denied)" in told.out and "never started" in told.out
+    assert told.err == f"cxrpt: {theirs}: Permission denied\n"
+
+
+@pytest.mark.parametrize("command", ["status", "logs", "stop", "cancel"])
+def test_a_folder_that_is_not_there_is_told_from_one_that_is_no_run(tmp_path, capsys, command):
+    for folder, says in (("none", "none does not exist"), (".", "is no run directory: it holds no config.yaml")):
+        with pytest.raises(SystemExit) as end:
+            main([command, str(tmp_path / folder)])
+        assert end.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_what_ended_a_run_is_shown_as_it_is(run, capsys):
+    ended(run, 2, "data.sources=[/a]: mend it", job="")
+    main_ok(["status", str(run)])
+    assert "dead (data.sources=[/a]: mend it)" in capsys.readouterr().out
 
 
 def test_slurm_that_does_not_answer_leaves_the_run_directory(run, commands, capsys):
