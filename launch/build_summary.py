@@ -1,10 +1,10 @@
 """What a build has made of an export, on the terminal."""
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from data_prep.build.build_folder import BuildSummary
+from launch.console import wide_console
 
 
 def show_summary(summary: BuildSummary) -> None:
@@ -14,7 +14,7 @@ def show_summary(summary: BuildSummary) -> None:
     shown = Table("split", "patients", "pairs", "images only", "texts only", "shards")
     for split, counts in summary.splits.items():
         shown.add_row(split, *(str(counts[name]) for name in ("patients", "pairs", "images", "texts", "shards")))
-    Console().print(shown)
+    wide_console().print(shown)
     typer.echo(f"found {summary.found} = kept {summary.kept} + excluded {summary.excluded} + failed {summary.failed}")
     for reason, number in summary.reasons.items():
         typer.echo(f"  {reason}: {number}")

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from cxrpt.errors import InputError
-from launch.summary import print_summary, wide_console
+from launch.console import wide_console
+from launch.summary import print_summary
 
 CONFIGS = Path(__file__).parent / "configs"
 """In the repository a link to its `configs`; in a wheel a copy of it."""

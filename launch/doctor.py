@@ -24,7 +24,7 @@ from cxrpt import machine
 from cxrpt.config import RunConfig, load_config
 from cxrpt.data.storage.remote import is_remote, local_folder
 from cxrpt.errors import InputError
-from launch.summary import wide_console
+from launch.console import wide_console
 
 ROOM_GB = 10.0
 """Free on the disk of the runs below which it is told."""

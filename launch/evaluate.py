@@ -9,7 +9,7 @@ import typer
 from cxrpt.errors import InputError
 from cxrpt.eval.page.page import find_results, page_path, write_page
 from cxrpt.eval.report import read_results, summary_table
-from launch.summary import wide_console
+from launch.console import wide_console
 
 
 def evaluate(

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from cxrpt.config import RunConfig, load_config
 from cxrpt.errors import InputError
+from launch.console import wide_console
 from launch.pretrain import ConfigFile, Overrides
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _print_step(config: RunConfig, prepared: "Prepared", step: int, as_json: boo
     table = _table(f"the {len(samples):,} samples of step {step:,}", "source", "shard", "key", "epoch")
     for sample in samples:
         table.add_row(sample.source, sample.shard, sample.key, str(sample.epoch))
-    Console(width=max(120, Console().width)).print(table)
+    wide_console(least=True).print(table)
 
 
 def _plan_of_run(config: RunConfig, planned: "Plan", slot: int) -> "Plan":
@@ -102,7 +102,7 @@ def _plan_of_run(config: RunConfig, planned: "Plan", slot: int) -> "Plan":
 
 
 def _print(seen: "Forecast", shape: dict[str, Any]) -> None:
-    console = Console(width=max(100, Console().width))  # a number must not be cut short
+    console = wide_console(least=True)
     steps, batch = shape["steps"], shape["global_batch"]
     held = _table("what the sources hold", "source", "use", "samples", "paired", "images", "texts")
     taken = _table(f"{steps:,} steps of {batch:,} samples", "source", "weight", "share", "drawn", "epochs", "steps/epoch",

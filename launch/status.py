@@ -1,19 +1,18 @@
 """`cxrpt status`: what runs are doing."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from cxrpt.errors import InputError
 from launch import slurm
 from launch.cluster import submitted_jobs
+from launch.console import wide_console
 from launch.run_state import RunStatus, find_runs, status_of
 
 
@@ -57,8 +56,7 @@ def _show(told: list[RunStatus]) -> None:
         )
     for one in told:
         table.add_row(*map(escape, _cells(one)))
-    # Where the output is no terminal, no cell is folded.
-    (Console() if sys.stdout.isatty() else Console(width=240)).print(table)
+    wide_console(240).print(table)
     for one in told:
         if one.next:
             typer.echo(f"{one.run}: {one.next}")

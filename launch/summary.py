@@ -1,18 +1,12 @@
 """What an exercise of the whole way came to, on one screen."""
 
 import json
-import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from cxrpt.track.journal import read_journal
-
-
-def wide_console() -> Console:
-    """A console wide enough for tables where the output is no terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 def print_summary(out: Path, run: Path, institutions: tuple[str, ...], console: Console) -> None:

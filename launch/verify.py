@@ -9,8 +9,8 @@ from rich.table import Table
 
 from cxrpt.errors import InputError
 from data_prep.checks.verify import ShardCheck, verify_shards
+from launch.console import wide_console
 from launch.prep import PROCESSES
-from launch.summary import wide_console
 
 WARNINGS_SHOWN = 20
 
