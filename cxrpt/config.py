@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from cxrpt.config_layers import read_layers
 from cxrpt.config_rules import check_config
-from cxrpt.errors import InputError
+from cxrpt.run_paths import require_run
 
 
 @dataclass
@@ -323,10 +323,9 @@ def config_of(run_dir: Path) -> RunConfig:
     """The configuration of a run that was started.
 
     Raises:
-        InputError: the folder is no run directory, or its configuration is of another version.
+        InputError: there is no such folder, it is no run directory, or its configuration is of another version.
     """
-    if not (run_dir / "config.yaml").is_file():
-        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
+    require_run(run_dir)
     return load_config(run_dir / "config.yaml")
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from cxrpt.errors import InputError
+from cxrpt.run_paths import require_run
 from launch.cluster import slurm_folder, submitted_jobs
-from launch.run_state import require_run
 
 _POLL_S = 0.5
 

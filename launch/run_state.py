@@ -15,6 +15,7 @@ from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
 from cxrpt.config import config_of
 from cxrpt.errors import InputError
 from cxrpt.eval.backlog import backlog
+from cxrpt.run_paths import JOURNAL, require_run
 from cxrpt.track.journal import read_journal
 from launch import slurm
 from launch.cluster import Submitted, submitted_jobs
@@ -61,7 +62,7 @@ def status_of(run_dir: Path, known: dict[str, slurm.JobState] | None = None) -> 
     jobs = submitted_jobs(run_dir)
     if known is None:
         known = slurm.states([job.job for job in jobs]) if slurm.has_slurm() else {}
-    entries = [entry for entry in read_journal(run_dir / "journal.jsonl") if entry.kind == "train"]
+    entries = [entry for entry in read_journal(run_dir / JOURNAL) if entry.kind == "train"]
     last = entries[-1] if entries else None
     committed = committed_steps(run_dir)
     newest = committed[-1] if committed else 0
@@ -90,14 +91,6 @@ def status_of(run_dir: Path, known: dict[str, slurm.JobState] | None = None) -> 
         evaluators=len(evaluators),
         next=_next(run_dir, state, waiting, bool(evaluators), bool(jobs)),
     )
-
-
-def require_run(run_dir: Path) -> None:
-    """Raise InputError where there is no run directory."""
-    if not run_dir.exists():
-        raise InputError(f"{run_dir} does not exist: `cxrpt status` shows what is in runs/")
-    if not (run_dir / "config.yaml").is_file():
-        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
 
 
 def active_jobs(run_dir: Path) -> dict[str, list[slurm.JobState]]:

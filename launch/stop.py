@@ -11,8 +11,9 @@ from cxrpt.attempts import STOP_FILE
 from cxrpt.checkpoint.lease import holder_here
 from cxrpt.config import config_of
 from cxrpt.errors import InputError
+from cxrpt.run_paths import require_run
 from launch import slurm
-from launch.run_state import active_jobs, require_run
+from launch.run_state import active_jobs
 
 RunDir = Annotated[Path, typer.Argument(help="Run directory.")]
 

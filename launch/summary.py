@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from cxrpt.run_paths import JOURNAL, results_files
 from cxrpt.track.journal import read_journal
 
 
@@ -16,7 +17,8 @@ def print_summary(out: Path, run: Path, institutions: tuple[str, ...], console: 
     console.rule("summary")
     console.print(_census(out / "shards", institutions))
     console.print(_losses(run))
-    results = sorted((run / "evals").glob("step-*/results.json"))[-1]
+    found = results_files(run)
+    results = found[max(found)]
     console.print(summary_table(read_results(results)))
     places = {
         "shards": out / "shards",
@@ -43,7 +45,7 @@ def _census(shards: Path, institutions: tuple[str, ...]) -> Table:
 
 
 def _losses(run: Path) -> Table:
-    entries = [entry for entry in read_journal(run / "journal.jsonl") if entry.kind == "train"]
+    entries = [entry for entry in read_journal(run / JOURNAL) if entry.kind == "train"]
     first, last = entries[0], entries[-1]
     table = Table("objective", "source", f"step {first.step}", f"step {last.step}", title="losses")
     for name in sorted(last.metrics):

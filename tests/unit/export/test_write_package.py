@@ -160,7 +160,7 @@ def test_a_failure_leaves_nothing(run, tmp_path, monkeypatch):
 def test_steps_that_are_not_there(run, make_run, tmp_path):
     out = tmp_path / "model"
     refused("is no run directory", lambda: write_package(tmp_path, out))
-    refused("is no run directory", lambda: write_package(tmp_path / "nowhere", out))
+    refused("nowhere does not exist", lambda: write_package(tmp_path / "nowhere", out))
     refused("the nearest is 20; committed are 10, 20, 30", lambda: write_package(run, out, 24))
     for number in range(100, 120):
         step_folder(run, number).mkdir()
