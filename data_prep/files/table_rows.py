@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrpt.errors import InputError
-from data_prep.files.tables import Row
+from data_prep.files.tables import Row, strict_rows
 
 
 def _as_windows(error: UnicodeError) -> tuple[str, int]:
@@ -24,24 +24,24 @@ register_error("cxrpt-windows", _as_windows)
 
 
 def read_rows(path: Path, option: str) -> Iterator[Row | None]:
-    """Rows of stripped texts by column, None for one that does not fit the header; `option` is how messages name the table.
+    """Rows of stripped texts by column, None for one that cannot be read without guessing, as `tables` tells.
+
+    `option` is how messages name the table.
 
     Raises:
         InputError: there is no such file, it is no table, or its archive is cut off; never quotes a row.
     """
     suffix = _suffix(path)
     if suffix not in (".jsonl", ".ndjson"):
-        names, values = read_values(path, option)
-        for row in values:
-            fits = len(row) >= len(names) and not any(row[len(names) :])
-            yield {name: row[place].strip() for place, name in enumerate(names) if name} if fits else None
+        names, separator, lines = _open_table(path, option)
+        yield from strict_rows(lines, separator, names)
         return
     for line in _lines(path, option):
         if not line.strip():
             continue
         try:
             fields = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             fields = None
         if isinstance(fields, dict):
             yield {str(name): "" if value is None else str(value).strip() for name, value in fields.items()}
@@ -55,13 +55,7 @@ def read_values(path: Path, option: str) -> tuple[list[str], Iterator[list[str]]
     Raises:
         InputError: as `read_rows`.
     """
-    lines = _lines(path, option)
-    first = next(lines, "")
-    separator = "\t" if _suffix(path) == ".tsv" else max(",;\t", key=first.count)
-    csv.field_size_limit(2**27)
-    names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
-    if not any(names):
-        raise InputError(f"{option} {path} has no header line: its first line must name the columns")
+    names, separator, lines = _open_table(path, option)
 
     def rows() -> Iterator[list[str]]:
         try:
@@ -70,6 +64,18 @@ def read_values(path: Path, option: str) -> tuple[list[str], Iterator[list[str]]
             raise InputError(f"{option} {path} is not a table with a header line: give a CSV, TSV or JSON-lines file") from None
 
     return names, rows()
+
+
+def _open_table(path: Path, option: str) -> tuple[list[str], str, Iterator[str]]:
+    """The header's names, the separator and the lines below."""
+    lines = _lines(path, option)
+    first = next(lines, "")
+    separator = "\t" if _suffix(path) == ".tsv" else max(",;\t", key=first.count)
+    csv.field_size_limit(2**27)
+    names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
+    if not any(names):
+        raise InputError(f"{option} {path} has no header line: its first line must name the columns")
+    return names, separator, lines
 
 
 def pick_columns(path: Path, option: str, *columns: str) -> Iterator[tuple[str, ...]]:

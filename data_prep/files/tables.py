@@ -12,9 +12,9 @@ import csv
 import io
 import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -81,23 +81,32 @@ def parse_table(content: str, suffix: str = "") -> Table | None:
     csv.field_size_limit(2**27)
     records = _records(lines, separator)
     header, _ = next(records, (None, False))
-    names = _unique([name.strip() for name in header or []])
+    given = [name.strip() for name in header or []]
+    while given and not given[-1]:
+        given.pop()
+    names = _unique(given)
     if not any(names):
         return None
-    rows, broken = [], []
-    number, unsure = 0, False
+    numbered = list(enumerate(_rows(records, names), 1))
+    rows = tuple((number, row) for number, row in numbered if row is not None)
+    return Table(names, rows, tuple(number for number, row in numbered if row is None))
+
+
+def strict_rows(lines: Iterable[str], separator: str, header: Iterable[str]) -> Iterator[Row | None]:
+    """The rows below a header's names, one at a time; None for each that cannot be read without guessing."""
+    csv.field_size_limit(2**27)
+    return _rows(_records(lines, separator), _unique(list(header)))
+
+
+def _rows(records: Iterable[tuple[list[str] | None, bool]], names: tuple[str, ...]) -> Iterator[Row | None]:
+    unsure = False
     for values, is_odd in records:
         if values is not None and not any(values):
             continue
-        number += 1
         fits = values is not None and len(values) >= len(names) and not any(values[len(names) :])
         # Below a row that broke, its own text may go on: a line of that is no row though it has as many commas.
         unsure = values is None or not fits or (unsure and (is_odd or _is_prose(values)))
-        if unsure or values is None:
-            broken.append(number)
-        else:
-            rows.append((number, dict(zip(names, (value.strip() for value in values), strict=False))))
-    return Table(names, tuple(rows), tuple(broken))
+        yield None if unsure or values is None else dict(zip(names, (value.strip() for value in values), strict=False))
 
 
 def _is_prose(values: list[str]) -> bool:
@@ -106,9 +115,7 @@ def _is_prose(values: list[str]) -> bool:
 
 
 def _unique(names: list[str]) -> tuple[str, ...]:
-    """The names without empty ones at the end; one that comes again gets a number, so that neither value is lost."""
-    while names and not names[-1]:
-        names.pop()
+    """The names; one that comes again gets a number, so that neither value is lost."""
     unique: list[str] = []
     for name in names:
         times = names[: len(unique)].count(name)
@@ -116,22 +123,32 @@ def _unique(names: list[str]) -> tuple[str, ...]:
     return tuple(unique)
 
 
-def _records(lines: list[str], separator: str) -> Iterator[tuple[list[str] | None, bool]]:
+def _records(lines: Iterable[str], separator: str) -> Iterator[tuple[list[str] | None, bool]]:
     """The values of each row by the strict rules of quotes, and whether an odd number of quotes stands in it.
 
     None for a row that breaks the rules; it is taken to end with its first line.
     """
-    start = 0
-    while start < len(lines):
-        some = (lines[place] for place in islice(range(start, len(lines)), MAX_ROW_LINES))
-        reader = csv.reader(some, delimiter=separator, strict=True)
+    rest = iter(lines)
+    # Lines that a broken row had swallowed are read again.
+    again: deque[str] = deque()
+    while True:
+        taken: list[str] = []
+        reader = csv.reader(_taking(again, rest, taken), delimiter=separator, strict=True)
         try:
             values: list[str] | None = next(reader)
-            length = max(reader.line_num, 1)
-        except (csv.Error, StopIteration):
-            values, length = None, 1
-        yield values, sum(line.count('"') for line in lines[start : start + length]) % 2 == 1
-        start += length
+        except StopIteration:
+            return
+        except csv.Error:
+            values = None
+            again.extendleft(reversed(taken[1:]))
+            del taken[1:]
+        yield values, sum(line.count('"') for line in taken) % 2 == 1
+
+
+def _taking(again: deque[str], rest: Iterator[str], taken: list[str]) -> Iterator[str]:
+    while len(taken) < MAX_ROW_LINES and (line := again.popleft() if again else next(rest, None)) is not None:
+        taken.append(line)
+        yield line
 
 
 def _json_table(content: str) -> Table | None:
