@@ -32,7 +32,8 @@ from data_prep.ledger import Note, Reason
 from data_prep.linking.scan_dicom import scan_data_set
 from data_prep.loose import LooseImage
 from data_prep.pictures.chest import normalise_view
-from data_prep.privacy.identifiers import parse_date, row_identifiers
+from data_prep.privacy.deidentify import scrub
+from data_prep.privacy.identifiers import parse_date, row_identifiers, unknown_identifiers
 from data_prep.processes.scan import Reading
 from data_prep.reports.sections import is_empty
 from data_prep.sources.cells import label_of, list_of, split_of, years_of
@@ -43,6 +44,8 @@ from data_prep.sources.table_options import ROLES, TableOptions
 _DICOM = (".dcm", ".dicom")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", *_DICOM)
 _NEVER_IDENTIFYING = ("text", "view", "age", "sex", "labels", "split", "photometric")
+MOST_LABELS, LONGEST_LABEL = 200, 60
+"""Of the labels column where nobody said which are kept: more names, or longer ones, are free text rather than findings."""
 
 
 def open_source(src: Path, options: TableOptions) -> OpenedSource:
@@ -89,6 +92,16 @@ class _Draft:
     splits: set[str] = field(default_factory=set)
     day: int | None = None
     identifiers: Identifiers = field(default_factory=Identifiers)
+
+
+@dataclass(frozen=True)
+class _Identifying:
+    """Columns whose cells must not stand in a report: by what they are called, by their role, and those nobody knows."""
+
+    named: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass
@@ -145,15 +158,16 @@ def _read_table(table: Path, prefix: str, reading: _Reading) -> None:
     """Every row of a table into drafts; `prefix` tells rows of several tables apart."""
     options = reading.options
     pattern = re.compile(options.path_pattern) if options.path_pattern else None
-    identifying: tuple[str, ...] | None = None
+    identifying: dict[tuple[str, ...], _Identifying] = {}
     for number, row in enumerate(read_rows(table, "SRC"), 1):
         if row is None:
             reading.num_rows += 1
             reading.set_aside.append(SetAside(f"{prefix}row {number}", "row", Reason.BROKEN_ROW))
             continue
-        if identifying is None:
-            _check_columns(row, options)
-            identifying = _identifying_columns(row, options)
+        # Of JSON lines each may have keys of its own.
+        names = tuple(row)
+        if names not in identifying:
+            identifying[names] = _identifying_columns(names, options)
         told = _roles(row, options, pattern)
         name = f"{prefix}row {number}"
         reading.num_rows += 1
@@ -167,27 +181,52 @@ def _read_table(table: Path, prefix: str, reading: _Reading) -> None:
         is_radiograph = all(row.get(column, "").lower() in cells for column, cells in options.only.items())
         if is_radiograph:
             _add_facts(draft, told, row, options, f"{table}, line {number + 1}")
-            draft.identifiers += row_identifiers({column: row.get(column, "") for column in identifying})
+            draft.identifiers += _identifiers(row, told, identifying[names])
         absent = bool(told["image"]) and not _add_image(draft, name, told, is_radiograph, reading)
         if told["text"]:
             _add_text(draft, f"{name} text", told["text"], absent, is_radiograph, reading)
+    if identifying:
+        _check_columns({name for names in identifying for name in names}, options)
 
 
-def _check_columns(row: Row, options: TableOptions) -> None:
+def _check_columns(names: set[str], options: TableOptions) -> None:
     asked = [(f"{role}: ", column) for role, columns in options.columns.items() for column in columns]
     asked += [("label_columns: ", column) for column in options.label_columns]
     asked += [("only: ", column) for column in options.only]
     for what, column in asked:
-        if column not in row:
+        if column not in names:
             raise InputError(f"--columns {what}{column}: the table's header line has no column {column!r}")
 
 
-def _identifying_columns(row: Row, options: TableOptions) -> tuple[str, ...]:
-    """Columns whose cells must not stand in a report, found once: by their names, and none where there are no reports."""
+def _identifying_columns(names: tuple[str, ...], options: TableOptions) -> _Identifying:
+    """Found once, as a table has many rows; none where there are no reports."""
     if "text" not in options.columns:
-        return ()
-    without = {column for role in _NEVER_IDENTIFYING for column in options.columns.get(role, ())} | {*options.label_columns}
-    return tuple(name for name in row if name not in without and row_identifiers({name: "2000-01-01"}) != Identifiers())
+        return _Identifying()
+
+    def of(*roles: str) -> tuple[str, ...]:
+        return tuple(column for role in roles for column in options.columns.get(role, ()))
+
+    told = {*of(*_NEVER_IDENTIFYING), *options.label_columns, *options.only}
+    numbers, dates = of("patient", "study"), of("date", "birth")
+    known = frozenset({*told, *numbers, *dates, *of("image")})
+    return _Identifying(
+        tuple(name for name in names if name not in told and row_identifiers({name: "2000-01-01"}) != Identifiers()),
+        numbers,
+        dates,
+        tuple(name for name in names if unknown_identifiers({name: "2000-01-01"}, known) != Identifiers()),
+    )
+
+
+def _identifiers(row: Row, told: dict[str, str], columns: _Identifying) -> Identifiers:
+    """What the row says that must not stand in its report; what its path tells of the patient is in `told`."""
+
+    def cells(names: tuple[str, ...]) -> Row:
+        return {name: row.get(name, "") for name in names}
+
+    numbers = (*cells(columns.numbers).values(), told["patient"], told["study"])
+    dates = tuple(date for cell in cells(columns.dates).values() if (date := parse_date(cell)))
+    by_role = Identifiers(ids=tuple(number for number in numbers if number), dates=dates)
+    return row_identifiers(cells(columns.named)) + by_role + unknown_identifiers(cells(columns.unknown), frozenset())
 
 
 def _roles(row: Row, options: TableOptions, pattern: re.Pattern[str] | None) -> dict[str, str]:
@@ -290,6 +329,8 @@ def _studies(reading: _Reading, headers: dict[str, LooseImage]) -> list[Study]:
         if draft.day is not None:
             firsts[patient] = min(draft.day, firsts.get(patient, draft.day))
     occurring = {label for draft in reading.drafts.values() for label in draft.present}
+    if not reading.options.label_names:
+        _refuse_free_text(occurring, reading.options)
     names = reading.options.label_names or tuple(sorted(occurring))
     shared: dict[frozenset[str], dict[str, int]] = {}
     studies = []
@@ -305,6 +346,24 @@ def _studies(reading: _Reading, headers: dict[str, LooseImage]) -> list[Study]:
         study = _study(key, draft, images, shared[found], [headers[one.input_id] for one in images if one.input_id in headers])
         studies.append(study if draft.day is None else replace(study, days=draft.day - firsts[key[0]]))
     return studies
+
+
+def _refuse_free_text(labels: set[str], options: TableOptions) -> None:
+    """Labels leave as they are written: a column of prose, names or numbers must not be taken for one of findings."""
+    reasons = (
+        (len(labels) > MOST_LABELS, f"holds {len(labels)} different labels (at most {MOST_LABELS})"),
+        (any(len(label) > LONGEST_LABEL for label in labels), f"holds a label of more than {LONGEST_LABEL} characters"),
+        (
+            any(re.search(r"\d{5}", label) or scrub(label, Identifiers()) != label for label in labels),
+            "holds what may be a person, a date or a number",
+        ),
+    )
+    if reason := next((reason for holds, reason in reasons if holds), None):
+        columns = ", ".join(options.columns.get("labels", ()))
+        raise InputError(
+            f"--columns labels: {columns} {reason}, and labels leave as they are written: name the findings that are kept "
+            "as label_names in a yaml file, or leave the column out"
+        )
 
 
 def _with_header(image: ImageInput, headers: dict[str, LooseImage]) -> ImageInput:

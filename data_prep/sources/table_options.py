@@ -37,7 +37,7 @@ class TableOptions:
     label_separator: str = "|"
     """What joins labels in a cell of the labels column; a cell in brackets is a list in any case."""
     label_names: tuple[str, ...] = ()
-    """Labels of the labels column that are kept. Default: all that occur; a set of hundreds swells every sample."""
+    """Labels of the labels column that are kept. Default: all that occur, unless there are hundreds or some are prose."""
     label_columns: tuple[str, ...] = ()
     """Columns of one finding each: 1, 0, -1 or empty."""
     path_pattern: str = ""

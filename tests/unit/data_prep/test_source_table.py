@@ -19,6 +19,7 @@ from data_prep.build.run import build
 from data_prep.files.table_rows import read_rows
 from data_prep.inputs import Export
 from data_prep.ledger import Note, Reason
+from data_prep.privacy.deidentify import scrub
 from data_prep.processes.scan import Reading
 from data_prep.sources.cells import label_of, list_of, split_of, years_of
 from data_prep.sources.table import open_source
@@ -127,6 +128,79 @@ def test_a_row_that_does_not_fit_its_columns_is_accounted_for(tmp_path):
     export = open_source(tmp_path / "t.csv", read_options("image=file,text=notes")).collect(Reading())
     assert [(one.input_id, one.reason) for one in export.set_aside] == [("row 2", Reason.BROKEN_ROW)]
     assert [study.report.text for study in export.studies] == ["Clear lungs."]
+
+
+def test_a_quote_that_never_ends_swallows_no_other_row(tmp_path):
+    rows = ['a.png,"Clear lungs. P1', "b.png,Effusion.", 'c.png,He said "hi" there.', "d.png,Normal."]
+    lines(tmp_path / "t.csv", "file,notes", *rows)
+    export = read(tmp_path / "t.csv", read_options("text=notes"))
+    assert [(one.input_id, one.reason) for one in export.set_aside] == [("row 1", Reason.BROKEN_ROW)]
+    assert sorted(study.report.text for study in export.studies) == ["Effusion.", 'He said "hi" there.', "Normal."]
+
+
+def test_columns_that_share_a_name_lose_no_cell(tmp_path):
+    lines(tmp_path / "t.csv", "name,notes,name,", "Ann Hill,Clear.,Bo Wood,Cy Stone")
+    (row,) = read_rows(tmp_path / "t.csv", "SRC")
+    assert row == {"name": "Ann Hill", "notes": "Clear.", "name 2": "Bo Wood", "": "Cy Stone"}
+
+
+# ---- what must not stand in a report or be a label
+
+
+def reports_of(export: Export) -> list[str]:
+    return sorted(scrub(study.report.text, study.identifiers) for study in export.studies if study.report)
+
+
+def test_cells_of_known_roles_and_of_unknown_headings_are_scrubbed(tmp_path):
+    row = {
+        "kennung": "KX4711", "fall": "QZ-0815", "wann": "2020-03-05", "geboren": "1950-01-02", "zuweiser": "Torvald Quist",
+        "befund": "KX4711 QZ-0815 am 5.3. on 3/5, geb. 1950 01 02, Gruss an Quist. Erguss.",
+    }  # fmt: skip
+    made.table(tmp_path / "t.csv", [row])
+    export = read(tmp_path / "t.csv", read_options("text=befund,patient=kennung,study=fall,date=wann,birth=geboren"))
+    (text,) = reports_of(export)
+    assert not [word for word in ("KX4711", "0815", "3/5", "1950", "Quist") if word in text] and text.endswith("Erguss.")
+
+
+def test_what_a_path_says_of_the_patient_is_scrubbed(tmp_path):
+    picture(tmp_path / "AB-77431" / "a.png", 1)
+    made.table(tmp_path / "t.csv", [{"file": "AB-77431/a.png", "note": "Patient AB-77431 with effusion."}])
+    columns = "image: file\ntext: note\npath_pattern: '(?P<patient>[^/]+)/'\n"
+    export = read(tmp_path / "t.csv", read_options(written(tmp_path / "c.yaml", columns)))
+    assert reports_of(export) == ["Patient ___ with effusion."]
+
+
+def test_keys_that_only_later_json_rows_have_count(tmp_path):
+    rows = [{"note": "Clear."}, {"note": "Quist has an effusion.", "patient_name": "Torvald Quist", "age": 50}]
+    lines(tmp_path / "t.jsonl", *map(json.dumps, rows))
+    export = read(tmp_path / "t.jsonl", read_options("text=note,age=age"))
+    assert reports_of(export) == ["Clear.", "___ has an effusion."]
+    with pytest.raises(InputError, match="no column 'years'"):
+        read(tmp_path / "t.jsonl", read_options("text=note,age=years"))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["Mass|effusion, seen by the family doctor who asks whether it has grown since last year"],
+        ["Seen by Dr. Quist"],
+        ["Mass 4711081"],
+        [f"finding {chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(300)],
+    ],
+)
+def test_free_text_is_no_label(tmp_path, cells):
+    made.table(tmp_path / "t.csv", [{"n": f"Text {n}.", "diagnosis": cell} for n, cell in enumerate(cells)])
+    with pytest.raises(InputError, match=r"labels.*diagnosis.*label_names") as caught:
+        read(tmp_path / "t.csv", read_options("text=n,labels=diagnosis"))
+    assert not [cell for cell in cells if cell in str(caught.value)] and "Quist" not in str(caught.value)
+    yaml = written(tmp_path / "c.yaml", "text: n\nlabels: diagnosis\nlabel_names: [Mass]\n")
+    assert {name for study in read(tmp_path / "t.csv", read_options(yaml)).studies for name in study.labels} == {"Mass"}
+
+
+def test_findings_of_published_tables_are_labels(tmp_path):
+    cells = ["Pneumonia/Viral/COVID-19", "Pneumonia/Fungal/Pneumocystis", "No Finding", "ARDS", "Fracture T12"]
+    made.table(tmp_path / "t.csv", [{"n": f"Text {n}.", "d": cell} for n, cell in enumerate(cells)])
+    assert set(read(tmp_path / "t.csv", read_options("text=n,labels=d")).studies[0].labels) == set(cells)
 
 
 @pytest.mark.parametrize("cut", [True, False])
