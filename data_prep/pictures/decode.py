@@ -211,9 +211,8 @@ def _as_encoded(layout: PixelLayout, own: Codestream) -> PixelLayout:
     if not 2 <= own.precision <= layout.allocated:
         raise Refused(Reason.CANNOT_DECODE)
     allocated = 8 if own.precision <= 8 else 16 if own.precision <= 16 else 32
-    return PixelLayout(
-        **{**layout.__dict__, "allocated": allocated, "stored": min(layout.stored, own.precision), "high": layout.stored - 1}
-    )
+    stored = min(layout.stored, own.precision)
+    return PixelLayout(**{**layout.__dict__, "allocated": allocated, "stored": stored, "high": stored - 1})
 
 
 def _encapsulated(frame: bytes) -> bytes:

@@ -37,6 +37,15 @@ def test_lossy_storage_gives_nearly_the_values_back(tmp_path, kind, scale, error
     assert np.abs(values.astype(int) - made_pixels.phantom() // scale).max() <= error
 
 
+@pytest.mark.parametrize("stored", [12, 16])
+def test_a_jpeg_of_eight_bits_is_read_whatever_depth_its_header_tells(tmp_path, stored):
+    dataset = pydicom.dcmread(made_pixels.write(tmp_path / "jpeg", "jpeg"))
+    expected = decoded(tmp_path / "jpeg")[0]
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, stored, stored - 1
+    dataset.save_as(tmp_path / "deep")
+    assert np.array_equal(decoded(tmp_path / "deep")[0], expected)
+
+
 @pytest.mark.parametrize("kind", made_pixels.COLOUR)
 def test_equal_channels_become_the_grey_that_they_hold(tmp_path, kind):
     values, notes = decoded(made_pixels.write(tmp_path / kind, kind))
