@@ -11,6 +11,7 @@ A report names its pictures; those that are not there are counted in a remark an
 import os
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -163,7 +164,7 @@ def _documents(root: Path, reports: tuple[Path, ...]) -> Iterator[tuple[str, byt
                     file = archive.extractfile(member) if member.isfile() and member.name.lower().endswith(".xml") else None
                     if file is not None:
                         yield f"report {member.name}", file.read(MAX_XML_BYTES)
-        except (tarfile.TarError, EOFError, OSError):
+        except (tarfile.TarError, EOFError, zlib.error, OSError):
             raise InputError(f"{path} is no whole tar archive: fetch it again") from None
 
 

@@ -1,5 +1,6 @@
 """OpenI: reports as XML or archive, pictures as PNG or DICOM, views from table and header."""
 
+import random
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -146,3 +147,19 @@ def test_a_report_in_an_encoding_that_there_is_not(tmp_path):
     (tmp_path / "1.xml").write_text('<?xml version="1.0" encoding="utfm8"?><eCitation/>')
     export = open_source(tmp_path).collect(Reading())
     assert [(one.type, one.reason) for one in export.set_aside] == [("report", Reason.BROKEN_REPORT)]
+
+
+def test_an_archive_with_damaged_bytes_is_one_line(tmp_path):
+    src = export_folder(tmp_path / "src", pictures=False)
+    # Long enough that the damage lies within a report rather than in the archive's own lines.
+    lines(src / "ecgen-radiology" / "0.xml", f"<eCitation><!-- {random.Random(0).randbytes(100_000).hex()} --></eCitation>")
+    path = archive(src, tmp_path / "NLMCXR_reports.tgz")
+    content = path.read_bytes()
+    refused = 0
+    for place in range(10_000, 90_000, 2_000):
+        path.write_bytes(content[:place] + b"\xff" * 400 + content[place + 400 :])
+        try:
+            read(path)
+        except InputError as error:
+            refused += "no whole tar archive" in str(error)
+    assert refused, "no damage was seen by the decompression"
