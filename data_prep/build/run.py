@@ -7,10 +7,12 @@ export ── source.collect ──► Export ── convert ──► .work/par
 """
 
 import errno
+import hashlib
 import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,9 @@ from data_prep.sources.opened import OpenedSource
 
 LEAST_IN_CHUNK, MOST_IN_CHUNK = 4, 64
 """Inputs of a part: a kill costs at most this many a process."""
+_LOOK = "look"
+"""Kind of pseudonym: a verdict of the first look is none on the pixels, nor the other way round, as a header that can be read
+says whom the report must not name."""
 
 
 def build(settings: BuildSettings, console: Console | None = None) -> BuildSummary:
@@ -63,14 +68,20 @@ def build(settings: BuildSettings, console: Console | None = None) -> BuildSumma
     source, pseudonyms, identity = _open(settings)
     if (summary := completed(settings.folder, identity)) is not None:
         return summary
-    work = claim(settings.folder, identity)
-    try:
+    with _full_disk_told(settings):
+        work = claim(settings.folder, identity)
         with locked(work):
             try:
                 return _run(settings, source, pseudonyms, identity, console or Console(stderr=True))
             except InputError:
                 forget_unbegun(work)
                 raise
+
+
+@contextmanager
+def _full_disk_told(settings: BuildSettings) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -112,11 +123,12 @@ def convert_share(settings: BuildSettings, share: int, of: int, console: Console
     source, pseudonyms, identity = _open(settings)
     if completed(settings.folder, identity) is not None:
         return 0
-    work = claim(settings.folder, identity)
-    with locked(work, shared=True):
-        export = source.collect(_reading(settings, identity))
-        chunks = [chunk for chunk in _chunks(_tasks(export, pseudonyms)) if of and chunk[0] % of == share]
-        return sum(map(len, _convert(settings, chunks, work, console or Console(stderr=True)).values()))
+    with _full_disk_told(settings):
+        work = claim(settings.folder, identity)
+        with locked(work, shared=True):
+            export = source.collect(_reading(settings, identity, pseudonyms))
+            chunks = [chunk for chunk in _chunks(_tasks(export, pseudonyms)) if of and chunk[0] % of == share]
+            return sum(map(len, _convert(settings, chunks, work, console or Console(stderr=True)).values()))
 
 
 def _open(settings: BuildSettings) -> tuple[OpenedSource, Pseudonyms, dict[str, Any]]:
@@ -154,7 +166,7 @@ def _run(
 ) -> BuildSummary:
     folder, work = settings.folder, settings.folder / WORK
     with console.status("reading the export"):
-        export = source.collect(_reading(settings, identity))
+        export = source.collect(_reading(settings, identity, pseudonyms))
     write_path_map(settings.path_map, export.input_ids(), pseudonyms)
     done = {
         one.input: one
@@ -173,9 +185,10 @@ def _run(
     splits = {split: _split_counts(shards[split], composition.patients[split]) for split in SPLITS}
     summary = {**counts.__dict__, "splits": splits, "near": near.counts(), "remarks": list(export.remarks)}
     remove_remains(folder)
+    # Before the build is called whole: nobody would look for it afterwards, and it identifies patients.
+    _spool(settings, identity).remove()
     write_file(folder / BUILD, (json.dumps({**identity, **summary}, indent=1, sort_keys=True) + "\n").encode())
     shutil.rmtree(work)
-    ScanSpool(settings.scan_folder, identity["source"]).remove()
     return BuildSummary(folder=folder, **{**summary, "remarks": export.remarks})
 
 
@@ -195,8 +208,19 @@ def _tasks(export: Export, pseudonyms: Pseudonyms) -> list[Task]:
     return tasks
 
 
-def _reading(settings: BuildSettings, identity: dict[str, Any]) -> Reading:
-    return Reading(settings.processes, settings.file_seconds, ScanSpool(settings.scan_folder, identity["source"]))
+def _reading(settings: BuildSettings, identity: dict[str, Any], pseudonyms: Pseudonyms) -> Reading:
+    known = read_time_outs(settings.time_outs, settings.file_seconds)
+
+    def is_late(input_id: str) -> bool:
+        return bool(known) and pseudonyms.of(_LOOK, input_id) in known
+
+    return Reading(settings.processes, settings.file_seconds, _spool(settings, identity), is_late)
+
+
+def _spool(settings: BuildSettings, identity: dict[str, Any]) -> ScanSpool:
+    """What other settings, another version of ours or other decoders found is not taken."""
+    told = json.dumps([identity["source"], identity["settings"]], sort_keys=True)
+    return ScanSpool(settings.scan_folder, hashlib.sha256(told.encode()).hexdigest())
 
 
 def _chunks(tasks: list[Task]) -> list[tuple[int, list[Task]]]:
@@ -227,7 +251,7 @@ def _convert(
 def _keep_time_outs(settings: BuildSettings, export: Export, done: dict[str, Done], pseudonyms: Pseudonyms) -> None:
     """Later builds pass the verdict on without trying: it must not hang on the load of the machine."""
     late = {one.input for one in done.values() if one.reason is Reason.TIMED_OUT}
-    late |= {pseudonyms.of("input", one.input_id) for one in export.set_aside if one.reason is Reason.TIMED_OUT}
+    late |= {pseudonyms.of(_LOOK, one.input_id) for one in export.set_aside if one.reason is Reason.TIMED_OUT}
     add_time_outs(settings.time_outs, late - read_time_outs(settings.time_outs, settings.file_seconds), settings.file_seconds)
 
 

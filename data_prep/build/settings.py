@@ -12,6 +12,7 @@ from data_prep.sources.nih14 import Nih14Options
 from data_prep.sources.open_source import SOURCES
 from data_prep.sources.table_options import TableOptions
 
+MOST_FILE_SECONDS = 86_400
 _INSTITUTION = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -86,7 +87,10 @@ def check(settings: BuildSettings) -> None:
         (32 <= settings.store_size <= 8192, f"--store-size {settings.store_size} is not between 32 and 8192"),
         (settings.shard_samples >= 1, f"--shard-samples {settings.shard_samples} is not at least 1"),
         (settings.processes >= 1, f"--processes {settings.processes} is not at least 1"),
-        (settings.file_seconds > 0, f"--file-seconds {settings.file_seconds} is not above 0"),
+        (
+            0 < settings.file_seconds <= MOST_FILE_SECONDS,
+            f"--file-seconds {settings.file_seconds} is not above 0 and at most {MOST_FILE_SECONDS}",
+        ),
         (0 <= settings.max_failed <= 1, f"--max-failed {settings.max_failed} is not between 0 and 1"),
         (
             len(settings.split) == 3 and min(settings.split) >= 0 and abs(sum(settings.split) - 1) < 1e-6,

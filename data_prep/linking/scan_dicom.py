@@ -36,7 +36,7 @@ def scan_data_set(items: Sequence[tuple[str, Path]], reading: Reading) -> tuple[
     images: dict[str, LooseImage] = {}
     set_aside: list[SetAside] = []
     scan = partial(scan_headers, seconds=reading.file_seconds, all_chest=True)
-    for _, scanned in scan_files(scan, items, "headers", reading, SCAN_CHUNK):
+    for _, scanned in scan_files(scan, items, "headers", reading, SCAN_CHUNK, lambda item: item[0]):
         for one in scanned:
             if isinstance(one, LooseImage) and one.refused is None:
                 images[one.image.input_id] = one

@@ -77,8 +77,12 @@ def read_reports(place: Path, columns: ReportColumns, reading: Reading) -> tuple
         return _sorted_out(_rows(table, _require_columns(table, columns, place), ""))
     files = find_files(place)
     read = partial(read_files, root=place, columns=columns, seconds=reading.file_seconds)
-    found = {names[0]: part for names, part in scan_files(read, files.names, "reports", reading, FILE_CHUNK)}
-    return _sorted_out(one for name in files.names if name in found for one in found[name])
+    scanned = scan_files(read, files.names, "reports", reading, FILE_CHUNK, _input_id)
+    return _sorted_out(one for _, part in scanned for one in part)
+
+
+def _input_id(name: str) -> str:
+    return f"report//{name}"
 
 
 def _sorted_out(found: Iterator[LooseReport | SetAside]) -> tuple[list[LooseReport], list[SetAside]]:
@@ -98,7 +102,7 @@ def read_files(
     """Read some files of a folder of reports."""
     found: list[LooseReport | SetAside] = []
     for place, name in enumerate(items):
-        input_id = f"report//{name}"
+        input_id = _input_id(name)
         if place in spoiled:
             found.append(SetAside(input_id, "report", spoiled[place]))
             continue

@@ -39,8 +39,12 @@ def fingerprint(src: Path, files: Iterable[Path], contents: Iterable[Path] = (),
         digest.update(f"{os.path.relpath(path, src)}\0{size}\n".encode("utf-8", "surrogateescape"))
     for one in contents:
         for path in sorted(one.rglob("*")) if one.is_dir() else [one]:
-            if path.is_file():
-                digest.update(path.name.encode("utf-8", "surrogateescape"))
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+            name = path.name.encode("utf-8", "surrogateescape")
+            try:
+                if path.is_file():
+                    with path.open("rb") as file:
+                        digest.update(name + hashlib.file_digest(file, "sha256").digest())
+            except OSError:
+                # As above; a table that has to be read is refused when it is.
+                digest.update(name + b"\0cannot be read")
     return digest.hexdigest()
