@@ -159,3 +159,14 @@ def count_lines(lines: Iterable[LedgerLine]) -> LedgerCounts:
 def ledger_text(lines: Iterable[LedgerLine]) -> str:
     """The text of `ledger.jsonl`: sorted by the hash, so that the order of the export does not show."""
     return "".join(line.to_json() + "\n" for line in sorted(lines, key=lambda line: (line.input, line.type)))
+
+
+def place_of(error: BaseException) -> str:
+    """Exception class and the last line of ours that it passed: what can be told of an error whose message may identify."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        module = trace.tb_frame.f_globals.get("__name__", "")
+        if module.startswith(("cxrpt.", "data_prep.", "launch.")):
+            place = f" at {module}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return type(error).__name__ + place

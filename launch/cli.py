@@ -12,6 +12,7 @@ from collections.abc import Callable
 import typer
 
 from cxrpt.errors import InputError
+from data_prep.ledger import place_of
 from launch.demo import demo
 from launch.doctor import doctor
 from launch.evaluate import evaluate
@@ -69,13 +70,20 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         typer.echo(f"cxrpt: {error}", err=True)
         sys.exit(2)
-    except OSError as error:
-        # What a disk, a mount or a path does to us is the user's to mend; a path may identify, so it is not told.
-        if os.environ.get("CXRPT_DEBUG") or error.errno not in _MENDABLE:
+    except Exception as error:
+        if os.environ.get("CXRPT_DEBUG"):
             raise
-        hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend the path or its rights"
-        typer.echo(f"cxrpt: {error.strerror or 'the file system failed'}: {hint}; CXRPT_DEBUG=1 shows where", err=True)
-        sys.exit(2)
+        if isinstance(error, OSError) and error.errno in _MENDABLE:
+            # What a disk, a mount or a path does to us is the user's to mend; a path may identify, so it is not told.
+            hint = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend the path or its rights"
+            typer.echo(f"cxrpt: {error.strerror or 'the file system failed'}: {hint}; CXRPT_DEBUG=1 shows where", err=True)
+            sys.exit(2)
+        if "prep" not in (sys.argv[1:] if arguments is None else arguments)[:1]:
+            raise
+        # So may whatever the message of another error quotes of an export.
+        told = f"{place_of(error)}: CXRPT_DEBUG=1 shows the traceback, which may quote the export"
+        typer.echo(f"cxrpt: {told}: read it before you share it", err=True)
+        sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as end:
         # typer ends with 130 itself, without a word.
         if isinstance(end, SystemExit) and end.code != 130:

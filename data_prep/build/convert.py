@@ -154,7 +154,7 @@ def convert(task: Task, encoding: Encoding) -> tuple[Done, bytes]:
         return Done(task.input, refused.reason), b""
     except Exception as error:
         # A defect of ours or of a library on one input: it is ledgered with its place, as its message may quote the input.
-        return Done(task.input, Reason.UNEXPECTED, where=_place_of(error)), b""
+        return Done(task.input, Reason.UNEXPECTED, where=place_of(error)), b""
 
 
 def _convert_image(task: ImageTask, encoding: Encoding) -> tuple[Done, bytes]:
@@ -187,14 +187,3 @@ def encode(pixels: np.ndarray, image_format: str) -> bytes:
     if not worked:
         raise Refused(Reason.CANNOT_DECODE)
     return data.tobytes()
-
-
-def _place_of(error: BaseException) -> str:
-    """Exception class and the last line of ours that it passed."""
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        module = trace.tb_frame.f_globals.get("__name__", "")
-        if module.startswith("data_prep."):
-            place = f" at {module}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return type(error).__name__ + place

@@ -10,7 +10,8 @@ import click
 import pytest
 import typer.main
 
-from launch.cli import GROUPS, app, main
+from launch import cli
+from launch.cli import GROUPS, app
 
 ROOT = typer.main.get_command(app)
 
@@ -56,7 +57,28 @@ def test_what_the_file_system_refuses_is_one_line_with_what_to_do(monkeypatch, c
 
     monkeypatch.setattr("launch.cli.app", refuse)
     with pytest.raises(SystemExit) as end:
-        main([])
+        cli.main([])
     said = capsys.readouterr().err
     assert end.value.code == 2 and os.strerror(number) in said and hint in said
     assert "hospital" not in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ESTALE, "Stale file handle", "/export/Hill_Ann.dcm"), KeyError("/export/Hill_Ann.dcm")]
+)
+def test_what_nobody_foresaw_names_no_path_of_an_export(error, monkeypatch, capfd):
+    def app(arguments):
+        raise error
+
+    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.delenv("CXRPT_DEBUG", raising=False)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["prep", "hospital", "/export"])
+    told = "".join(capfd.readouterr())
+    assert caught.value.code == 1 and type(error).__name__ in told and "CXRPT_DEBUG" in told and told.count("\n") == 1
+    assert "Hill" not in told and "Traceback" not in told
+    with pytest.raises(type(error)):
+        cli.main(["plan", "mine.yaml"])
+    monkeypatch.setenv("CXRPT_DEBUG", "1")
+    with pytest.raises(type(error)):
+        cli.main(["prep", "hospital", "/export"])
