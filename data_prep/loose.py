@@ -55,3 +55,5 @@ class LooseReport:
     issued: str = ""
     """YYYYMMDDHHMMSS, as far as known."""
     is_addendum: bool = False
+    is_row: bool = False
+    """It came as a row of a table."""

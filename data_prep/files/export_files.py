@@ -3,6 +3,7 @@
 src/a.dcm                       a file
 src/b -> src/a.dcm, src/c/      nothing of its own: what it leads to is found where it lies
 src/d -> /elsewhere, src/e -> gone      an input that is set aside, as is a folder that cannot be opened
+src/reports -> /elsewhere               nothing here, where what it leads to is left out: it is read as what it is
 """
 
 import os
@@ -56,7 +57,7 @@ def find_files(root: Path, without: Collection[Path] = ()) -> ExportFiles:
         for entry in found:
             name = f"{folder}/{entry.name}" if folder else entry.name
             if entry.is_symlink():
-                if not _leads_inside(entry.path, top):
+                if not _leads_inside(entry.path, top) and os.path.realpath(entry.path) not in skipped:
                     names.append(name)
             elif f"{top}/{name}" in skipped:
                 continue

@@ -9,7 +9,7 @@ The content tells the kind, not the name. Every report, and everything that is n
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -285,7 +285,8 @@ def _row(input_id: str, row: Row, columns: _Columns) -> LooseReport | SetAside:
         is_addendum=is_addendum,
         identifiers=row_identifiers(row, frozenset(columns.body)) + _named_by_role(row, columns),
     )
-    return loose(input_id, found)
+    one = loose(input_id, found)
+    return one if isinstance(one, SetAside) else replace(one, is_row=True)
 
 
 def _status_of(written: str) -> tuple[ReportStatus, bool]:

@@ -132,8 +132,7 @@ def _tables_without_columns(tables: int, options: HospitalOptions, reports: Sequ
     without = f"{tables} tables among the reports have no column for the study or the text"
     named = {"--number-column": options.number_column, "--report-column": options.report_column}
     given = ", ".join(f"{option} {column!r}" for option, column in named.items() if column)
-    # A row's input is `report//TABLE//ROW`, a file's `report//FILE`.
-    if given and not any(one.report.input_id.count("//") > 1 for one in reports):
+    if given and not any(one.is_row for one in reports):
         raise InputError(f"--reports {options.reports}: {without}, and none has both: mend {given}")
     return f"{without}: name yours with --number-column and --report-column"
 

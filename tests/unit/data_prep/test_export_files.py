@@ -38,6 +38,16 @@ def test_a_folder_that_is_a_link_itself_and_one_that_is_skipped(tmp_path):
     assert find_files(src, [(src / "reports").resolve()]).names == ["a"]
 
 
+def test_reports_and_labels_that_are_links_out_of_the_export_are_no_images(tmp_path):
+    (tmp_path / "archive" / "reports").mkdir(parents=True)
+    (tmp_path / "archive" / "labels.csv").touch()
+    (tmp_path / "src").mkdir()
+    src = tmp_path / "src"
+    for name in ("reports", "labels.csv"):
+        (src / name).symlink_to(tmp_path / "archive" / name)
+    assert find_files(src, [(src / "reports").resolve(), (src / "labels.csv").resolve()]).names == []
+
+
 def test_a_locked_folder_is_an_input(tmp_path, monkeypatch):
     (tmp_path / "open").mkdir()
     (tmp_path / "open" / "a").write_text("a")

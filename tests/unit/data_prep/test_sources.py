@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import made_exports as made
+import made_reports
 import pytest
 from pydicom.dataset import Dataset
 
@@ -157,6 +158,8 @@ def test_columns_that_no_table_of_a_folder_has_are_a_slip(tmp_path):
     made.dicom(src / "a", 1)
     (src / "reports").mkdir()
     (src / "reports" / "letter.txt").write_text("IMPRESSION: Clear.")
+    texts = [made_reports.message(f"ACC0009{n}", ("IMPRESSION: Clear.",)) for n in range(2)]
+    (src / "reports" / "batch.hl7").write_text("".join(texts))
     made.table(src / "reports" / "codes.csv", [{"code": "R91", "meaning": "shadow"}])
     made.table(src / "reports" / "list.csv", [{"visit": "ACC00001", "words": "IMPRESSION: Normal."}])
     for named in ({"number_column": "visits", "report_column": "words"}, {"report_column": "word"}):
@@ -169,7 +172,7 @@ def test_columns_that_no_table_of_a_folder_has_are_a_slip(tmp_path):
     )
     options = hospital.HospitalOptions(src / "reports", number_column="visit", report_column="words")
     summary = build(made.settings(src, tmp_path / "out", hospital=options))
-    assert any("1 tables among the reports" in line for line in summary.remarks) and summary.kept == 3
+    assert any("1 tables among the reports" in line for line in summary.remarks) and summary.kept == 5
 
 
 def test_labels_must_be_labels(tmp_path):
