@@ -19,7 +19,7 @@ import numpy as np
 
 from data_prep.files.encodings import with_plain_breaks
 from data_prep.inputs import Identifiers
-from data_prep.ledger import Reason, outcome_of
+from data_prep.ledger import Reason, outcome_of, place_of
 from data_prep.pictures.judge_picture import judge_picture
 from data_prep.pictures.near_copies import perceptual_hash
 from data_prep.pictures.read_dicom import Refused, read_picture
