@@ -58,11 +58,6 @@ class SplitCensus:
     def __len__(self) -> int:
         return len(self.kinds)
 
-    def locate(self, row: int) -> tuple[Path, int]:
-        """The shard of a row, and its place in the index of that shard."""
-        number = int(np.searchsorted(self.starts, row, side="right")) - 1
-        return self.shards[number], int(row - self.starts[number])
-
 
 @dataclass(frozen=True)
 class Census:

@@ -60,27 +60,9 @@ def find_near(hashes: np.ndarray, max_distance: int = NEAR_DISTANCE) -> np.ndarr
     words, first, member_of = _distinct(hashes[rows])
     copies = np.flatnonzero(np.arange(len(rows)) != first[member_of])
     equal = np.stack([rows[first[member_of[copies]]], rows[copies], np.zeros_like(copies)], axis=1)
-    near = _near_words(words, max_distance, None)
+    near = _near_words(words, max_distance)
     near[:, :2] = np.sort(rows[first[near[:, :2]]], axis=1)
     return _in_order(np.concatenate([equal, near]))
-
-
-def find_near_between(left: np.ndarray, right: np.ndarray, max_distance: int = NEAR_DISTANCE) -> np.ndarray:
-    """Pairs of a row of `left` (N, 32) and a row of `right` (K, 32), both uint8: (M, 3) int64 of i, j, distance.
-
-    As `find_near`; equal rows within a side are stood for by their first.
-    """
-    sides = [np.flatnonzero(side.any(axis=1)) for side in (left, right)]
-    words, first = [], []
-    for side, rows in zip((left, right), sides, strict=True):
-        side_words, side_first, _ = _distinct(side[rows])
-        words.append(side_words)
-        first.append(rows[side_first])
-    split = len(first[0])
-    near = _near_words(np.concatenate(words), max_distance, split)
-    near[:, 0] = first[0][near[:, 0]]
-    near[:, 1] = first[1][near[:, 1] - split]
-    return _in_order(near)
 
 
 def _distinct(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -99,8 +81,8 @@ def _in_order(pairs: np.ndarray) -> np.ndarray:
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _near_words(words: np.ndarray, max_distance: int, split: int | None) -> np.ndarray:
-    """Pairs (M, 3) of distinct hashes (K, 4) uint64; with `split`, only those from before it to after it.
+def _near_words(words: np.ndarray, max_distance: int) -> np.ndarray:
+    """Pairs (M, 3) of distinct hashes (K, 4) uint64.
 
     The bits are dealt to max_distance + 2 bands. Of a near pair at least two bands are equal, so for each two bands the hashes
     are sorted by them and equal neighbours are compared (multi-index hashing: Norouzi, Punjani, Fleet, CVPR 2012; with two
@@ -111,9 +93,6 @@ def _near_words(words: np.ndarray, max_distance: int, split: int | None) -> np.n
     room = MAX_PAIRS
     for one, other in combinations(range(len(bands)), 2):
         for left, right in _equal_pairs(_mixed(words, bands[one] | bands[other])):
-            if split is not None:
-                crossing = (left < split) != (right < split)
-                left, right = left[crossing], right[crossing]
             differing = words[left] ^ words[right]
             distance = np.bitwise_count(differing).sum(axis=1, dtype=np.int64)
             near = np.flatnonzero(distance <= max_distance)

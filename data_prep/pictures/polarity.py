@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 
 PLACES = ("corners", "sides", "bottom", "spine", "lungs")
-TONES = ("skewness", "extremes", "calm", "specks", "coarse_specks")
 
 
 class Polarity(Enum):
@@ -54,11 +53,6 @@ def judge(pixels: np.ndarray) -> Polarity:
     measured.
     """
     return judge_witnesses(*witnesses(features(pixels)))
-
-
-def inversion_score(pixels: np.ndarray) -> float:
-    """Log odds that a chest radiograph (height, width) uint8 displays inverted; turning it over turns the sign."""
-    return sum(witnesses(features(pixels)))
 
 
 def judge_witnesses(places: float, tones: float) -> Polarity:

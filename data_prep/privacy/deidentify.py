@@ -18,8 +18,8 @@ from functools import lru_cache
 from cxrpt.data.sample import DEID_TOKEN
 from data_prep.inputs import Identifiers
 from data_prep.privacy.eponyms import EPONYM
-from data_prep.privacy.names import Span, name_spans
-from data_prep.privacy.patterns import DIGIT_PATTERNS, NAMED_PERSONS, PATTERNS, PERSON_PATTERNS, TITLE_BEFORE
+from data_prep.privacy.names import TITLE_BEFORE, Span, name_spans
+from data_prep.privacy.patterns import DIGIT_PATTERNS, NAMED_PERSONS, PATTERNS, PERSON_PATTERNS
 from data_prep.privacy.report_words import names_nobody, says_nothing
 
 _BETWEEN = re.compile(r"[ \t]*[,^/-]?[ \t]*")

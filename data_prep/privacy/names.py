@@ -9,7 +9,7 @@ only beside another known word, after a title or known initial, or where its cap
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,10 +41,11 @@ _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 _SEPARATORS = re.compile(r"[\s=,.;()/\\&_-]+")
-_TITLE_BEFORE = re.compile(
+TITLE_BEFORE = re.compile(
     r"\b(?:mr|mrs|ms|miss|dr|drs|prof|doctor|patient|pt|name|nurse|herr|frau|herrn|mme|mlle|sr|sra|dra|dott|sig)\b[.:]?[ \t]*$",
     re.IGNORECASE,
 )
+"""Matches text that ends in a title: what follows is a person."""
 _MIDDLE_INITIAL = re.compile(r"(?:[ \t^]+(?!I[ \t])[A-Z](?:\.|(?=[ \t,;)^]))|,[ \t]*[A-Z]\.)(?!\w)")
 _LOOK_BACK = 24
 SHORT = 3
@@ -96,11 +97,6 @@ def known_names(names: tuple[str, ...]) -> KnownNames:
             initials |= {key_of(part)[0] for parts in words for part in parts if key_of(part) and key_of(part) not in _NO_NAMES}
             keys.update(_keys_of(words))
     return KnownNames(frozenset(keys), frozenset(initials), tuple(sorted(ideographs)), frozenset(particles))
-
-
-def name_tokens(names: Iterable[str]) -> frozenset[str]:
-    """The keys of the words of names."""
-    return known_names(tuple(names)).keys
 
 
 def _keys_of(components: list[list[str]]) -> Iterator[str]:
@@ -181,7 +177,7 @@ def _adjacent(text: str, first: re.Match[str], second: re.Match[str]) -> bool:
 
 
 def _titled(text: str, word: re.Match[str]) -> bool:
-    return bool(_TITLE_BEFORE.search(text[max(0, word.start() - _LOOK_BACK) : word.start()]))
+    return bool(TITLE_BEFORE.search(text[max(0, word.start() - _LOOK_BACK) : word.start()]))
 
 
 def _initial_before(text: str, word: re.Match[str], known: KnownNames) -> int | None:

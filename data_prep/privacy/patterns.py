@@ -53,6 +53,3 @@ PATTERNS = _compiled((*_TOKENS, *REACH, *PLACES, *_OLD_AGES))
 
 PERSON_PATTERNS = _compiled(PERSONS)
 """Those of persons: within an eponym they find none."""
-
-TITLE_BEFORE = re.compile(r"\b(?:mr|mrs|ms|miss|dr|doctor|prof|patient|name)\b[.:]?[ \t]*$", re.IGNORECASE)
-"""Matches text that ends in a title: what follows is a person."""

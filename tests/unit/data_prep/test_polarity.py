@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from data_prep.pictures.polarity import INVERTED_ABOVE, Polarity, features, inversion_score, judge, judge_witnesses
+from data_prep.pictures.polarity import INVERTED_ABOVE, Polarity, features, judge, judge_witnesses, witnesses
 from data_prep.pictures.read_dicom import read_picture
 from data_prep.pictures.read_image import read_image
 from data_prep.synthetic.anatomy import draw_anatomy
@@ -29,6 +29,10 @@ def test_a_right_picture_is_never_overridden_and_an_inverted_one_is_noticed(view
 
 def test_an_inverted_frontal_picture_is_called_so():
     assert sum(judge(255 - shot(number)) is Polarity.INVERTED for number in range(10)) >= 5
+
+
+def inversion_score(pixels: np.ndarray) -> float:
+    return sum(witnesses(features(pixels)))
 
 
 def test_turning_a_picture_over_turns_the_score():
