@@ -1,6 +1,6 @@
 """What every source hands to the build: studies of images and at most one report, and the inputs already set aside.
 
-    source (hospital, table, nih14, openi) -> Export -> run.build -> shards and ledger
+    source (hospital, table, mimic_cxr, nih14, openi) -> Export -> run.build -> shards and ledger
 
 Everything here still identifies patients: it stays in memory, and nothing of it is written but to the path map.
 """

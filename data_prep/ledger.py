@@ -12,6 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+LEDGER = "ledger.jsonl"
+BUILD = "build.json"
+"""Of a whole build, beside its ledger: settings and counts."""
+TYPES = ("dicom", "picture", "report", "row")
+"""What an input is; a row is one of a table that cannot be read, or holds nothing."""
+
 
 class Reason(StrEnum):
     """Why an input was not kept."""
@@ -102,7 +108,7 @@ class LedgerLine:
 
     input: str
     type: str
-    """dicom, picture or report."""
+    """One of TYPES."""
     reason: Reason | None = None
     notes: tuple[str, ...] = ()
     sample: str | None = None

@@ -11,7 +11,6 @@ patients share is left out of the training texts, so that it cannot become a pie
 
 import io
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from cxrpt.data.sample import DEID_TOKEN
 from cxrpt.data.shards import ShardReader
 from cxrpt.data.text import SPECIAL_PIECES, Tokenizer
 from cxrpt.errors import InputError
+from data_prep.processes.durable import write_file
 
 MIN_VOCAB_SIZE = 400
 """Bytes, special pieces and the characters of English reports need about 360 places."""
@@ -63,7 +63,7 @@ def train_tokenizer(folders: list[Path], out: Path, vocab_size: int = 8000, min_
         InputError: a folder holds no train split, there is no text in any, or the vocabulary asked for is too small.
     """
     if vocab_size < MIN_VOCAB_SIZE:
-        raise InputError(f"vocab_size is {vocab_size}, at least {MIN_VOCAB_SIZE} are needed (bytes and characters take 360)")
+        raise InputError(f"--vocab-size {vocab_size} is not at least {MIN_VOCAB_SIZE} (bytes and characters take 360)")
     if not folders:
         raise InputError("no folder to train on: name one or more institution folders that `cxrpt prep` made")
     for folder in folders:
@@ -91,8 +91,8 @@ def train_tokenizer(folders: list[Path], out: Path, vocab_size: int = 8000, min_
         fingerprint=tokenizer.fingerprint,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    _write(out.with_name(out.name + ".json"), (json.dumps(asdict(summary), indent=1) + "\n").encode())
-    _write(out, model)
+    write_file(out.with_name(out.name + ".json"), (json.dumps(asdict(summary), indent=1) + "\n").encode())
+    write_file(out, model)
     return summary
 
 
@@ -168,12 +168,3 @@ def _train(texts: Iterator[str], vocab_size: int) -> bytes:
     except RuntimeError as error:
         raise InputError(f"the texts do not suffice to train a tokenizer of {vocab_size} pieces: add reports") from error
     return model.getvalue()
-
-
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -21,12 +21,11 @@ from cxrpt import __version__
 from cxrpt.data.sample import SCHEMA_VERSION
 from cxrpt.errors import InputError
 from data_prep.build.settings import BuildSettings
+from data_prep.ledger import BUILD, LEDGER
 from data_prep.privacy.pseudonyms import Pseudonyms
 from data_prep.processes.durable import write_file
 
 WORK = ".work"
-BUILD = "build.json"
-LEDGER = "ledger.jsonl"
 NEAR = "near.jsonl"
 _DECODERS = (
     "numpy", "opencv-python-headless", "pillow", "pydicom", "pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg",

@@ -22,7 +22,8 @@ from data_prep.inputs import Identifiers
 from data_prep.ledger import Reason, outcome_of, place_of
 from data_prep.pictures.judge_picture import judge_picture
 from data_prep.pictures.near_copies import perceptual_hash
-from data_prep.pictures.read_dicom import Refused, read_picture
+from data_prep.pictures.refused import Refused
+from data_prep.pictures.read_dicom import read_picture
 from data_prep.pictures.read_image import read_image
 from data_prep.pictures.reduce import shrink
 from data_prep.privacy.deidentify import scrub

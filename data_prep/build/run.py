@@ -22,8 +22,6 @@ from cxrpt.data.manifest import MANIFEST_NAME, Manifest, ShardEntry
 from cxrpt.data.sample import SPLITS, Kind
 from cxrpt.errors import InputError
 from data_prep.build.build_folder import (
-    BUILD,
-    LEDGER,
     NEAR,
     WORK,
     BuildSummary,
@@ -42,7 +40,7 @@ from data_prep.build.settings import BuildSettings, check
 from data_prep.build.time_outs import add_time_outs, read_time_outs
 from data_prep.build.write_shards import shard_name
 from data_prep.inputs import Export
-from data_prep.ledger import LedgerCounts, Reason, count_lines, ledger_text, outcome_of
+from data_prep.ledger import BUILD, LEDGER, LedgerCounts, Reason, count_lines, ledger_text, outcome_of
 from data_prep.privacy.pseudonyms import Pseudonyms, passing_key, read_or_make_key
 from data_prep.processes.durable import remove_remains, write_file
 from data_prep.processes.progress import BuildProgress

@@ -107,7 +107,7 @@ def check(settings: BuildSettings) -> None:
     ):
         raise InputError(f"--out {settings.out}: {file.name} is a file there: name a folder")
     if out == src or (src.is_dir() and out.is_relative_to(src)):
-        raise InputError("--out lies inside the export: a second build would read the first; name a folder outside it")
+        raise InputError("--out is SRC or lies inside it: a second build would read the first; name a folder outside the export")
     if settings.key_path.resolve().is_relative_to(out):
         raise InputError(f"the key {settings.key_path} lies inside --out: the key must not travel with the shards")
 

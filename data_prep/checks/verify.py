@@ -21,10 +21,9 @@ from cxrpt.data.shards import INDEX_SUFFIX
 from cxrpt.errors import InputError
 from data_prep.checks.leaks import SampleTable
 from data_prep.checks.verify_shard import ShardFacts, ShardJob, check_chunk
+from data_prep.ledger import BUILD, LEDGER
 from data_prep.processes.workers import run_chunks
 
-BUILD = "build.json"
-LEDGER = "ledger.jsonl"
 WORK = ".work"
 
 

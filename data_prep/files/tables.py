@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrpt.errors import InputError
+from data_prep.files.cells import label_of
 from data_prep.files.encodings import decode_text
 
 Row = dict[str, str]
@@ -261,18 +262,18 @@ def read_labels(path: Path, number_column: str | None = None, no_findings: Seque
     others = {_plain(name) for name in ("patient_id", "subject_id", *names, *no_findings)}
     findings = [column for column in (rows[0] if rows else ()) if column and _plain(column) not in others]
     labels: dict[str, dict[str, int]] = {}
-    for number, row in enumerate(rows, 2):
+    for number, row in enumerate(rows, 1):
         values = {}
         for finding in findings:
-            if row[finding] == "":
-                continue
             try:
-                value = float(row[finding])
-            except ValueError:
-                value = float("nan")
-            if value not in (1.0, 0.0, -1.0):
-                raise InputError(f"{path}, line {number}, column {finding!r}: labels are 1, 0, -1 or empty")
-            values[finding] = int(value)
+                value = label_of(row[finding])
+            except ValueError as error:
+                raise InputError(
+                    f"{path}, row {number} below the header, column {finding!r}: {error}; a column that is none of a finding "
+                    "has to be taken out, or named with --patient-column or --date-column"
+                ) from None
+            if value is not None:
+                values[finding] = value
         if row[study]:
             labels.setdefault(row[study], {}).update(values)
     return labels

@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cxrpt.data.sample import SPLITS
-from data_prep.ledger import FAILURES, Note, Reason
+from data_prep.ledger import BUILD, FAILURES, LEDGER, TYPES, Note, Reason
 
-BUILD = "build.json"
-LEDGER = "ledger.jsonl"
-TYPES = ("dicom", "picture", "report")
 OUTCOMES = ("kept", "excluded", "failed")
 _REASONS = frozenset(reason.value for reason in Reason)
 _NOTES = frozenset(note.value for note in Note)

@@ -11,12 +11,17 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from data_prep.files.cells import years_of
 from data_prep.files.export_files import reason_against_path
 from data_prep.inputs import ImageInput, SetAside, sex_as_allowed, years_as_allowed
 from data_prep.ledger import Reason
 from data_prep.loose import LooseImage, LooseReport
-from data_prep.pictures.chest import header_view, judge_header
-from data_prep.pictures.read_dicom import Refused, check_size, libraries_silenced, read_header, text
+from data_prep.pictures.chest import judge_header
+from data_prep.pictures.dicom_file import libraries_silenced
+from data_prep.pictures.elements import text
+from data_prep.pictures.read_dicom import check_size, read_header
+from data_prep.pictures.refused import Refused
+from data_prep.pictures.views import header_view
 from data_prep.privacy.identifiers import header_identifiers, parse_date
 from data_prep.processes.scan import Reading, scan_files
 from data_prep.processes.workers import item_limits
@@ -159,6 +164,6 @@ def _exact(header: Dataset, keyword: str) -> str:
 def header_age(header: Dataset, study_date: datetime.date | None) -> int | None:
     """Whole years from PatientAge (`045Y`, `006M`), else from birth and study date."""
     written = text(header, "PatientAge")
-    if written[:-1].isdigit() and written[-1:] in "YMWD":
-        return int(int(written[:-1]) / {"Y": 1, "M": 12, "W": 52.18, "D": 365.25}[written[-1]])
-    return years_between(parse_date(_exact(header, "PatientBirthDate")), study_date)
+    # Without its unit it may be of anything.
+    years = years_of(written) if written[-1:].isalpha() else None
+    return years if years is not None else years_between(parse_date(_exact(header, "PatientBirthDate")), study_date)

@@ -14,9 +14,6 @@ from pydicom.dataset import Dataset
 from data_prep.ledger import Reason
 from data_prep.pictures.anatomy_words import Named, body_parts
 from data_prep.pictures.elements import items, text
-from data_prep.pictures.views import header_view, normalise_view
-
-__all__ = ["Verdict", "header_view", "judge_header", "looks_like_chest", "normalise_view"]
 
 RADIOGRAPH_MODALITIES = frozenset({"CR", "DX", "RG", "XR"})
 _RADIOGRAPH_CLASSES = (

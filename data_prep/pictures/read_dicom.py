@@ -16,23 +16,11 @@ from pydicom.dataset import Dataset, FileDataset
 from data_prep.ledger import Reason
 from data_prep.pictures.decode import decode, pixel_layout
 from data_prep.pictures.dicom_file import libraries_silenced, load
-from data_prep.pictures.elements import number, text
+from data_prep.pictures.elements import text
 from data_prep.pictures.orientation import make_square, turn_upright
 from data_prep.pictures.refused import Refused
 from data_prep.pictures.views import header_view
 from data_prep.pictures.voi import to_display
-
-__all__ = [
-    "Picture",
-    "Refused",
-    "check_size",
-    "digest_of",
-    "libraries_silenced",
-    "number",
-    "read_header",
-    "read_picture",
-    "text",
-]
 
 
 @dataclass(frozen=True)

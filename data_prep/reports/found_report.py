@@ -1,6 +1,6 @@
 """What every form of report is read into, whether it came as a row, a message, a document or a DICOM file.
 
-row, text, HL7 message, PDF, CDA, DICOM SR  ->  FoundReport  ->  link.LooseReport
+row, text, HL7 message, PDF, CDA, DICOM SR  ->  FoundReport  ->  loose.LooseReport
 """
 
 import datetime

@@ -20,7 +20,9 @@ from data_prep.files.tables import STUDY_NUMBER_COLUMNS, Row, Table, find_column
 from data_prep.inputs import Identifiers, ReportInput, SetAside, sex_as_allowed, years_as_allowed
 from data_prep.ledger import Note, Reason
 from data_prep.loose import LooseReport, ReportStatus
-from data_prep.pictures.read_dicom import Refused, libraries_silenced, read_header
+from data_prep.pictures.dicom_file import libraries_silenced
+from data_prep.pictures.read_dicom import read_header
+from data_prep.pictures.refused import Refused
 from data_prep.privacy.identifiers import parse_date, row_identifiers, unknown_identifiers
 from data_prep.processes.scan import Reading, scan_files
 from data_prep.processes.workers import item_limits

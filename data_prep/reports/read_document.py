@@ -23,7 +23,7 @@ from data_prep.files.encodings import decode_text, with_plain_breaks
 from data_prep.inputs import Identifiers, sex_as_allowed, years_as_allowed
 from data_prep.ledger import Reason
 from data_prep.loose import ReportStatus
-from data_prep.pictures.read_dicom import Refused
+from data_prep.pictures.refused import Refused
 from data_prep.privacy.identifiers import parse_date
 from data_prep.reports.found_report import MAX_TEXT, FoundReport, years_between
 

@@ -20,7 +20,8 @@ from data_prep.files.encodings import with_plain_breaks
 from data_prep.inputs import Identifiers, sex_as_allowed
 from data_prep.ledger import Reason
 from data_prep.loose import ReportStatus
-from data_prep.pictures.read_dicom import Refused, text
+from data_prep.pictures.elements import text
+from data_prep.pictures.refused import Refused
 from data_prep.privacy.identifiers import header_identifiers, parse_date
 from data_prep.reports.found_report import MAX_TEXT, FoundReport
 from data_prep.reports.read_document import read_cda, read_pdf

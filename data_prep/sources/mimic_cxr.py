@@ -20,16 +20,16 @@ from functools import partial
 from pathlib import Path
 
 from cxrpt.errors import InputError
+from data_prep.files.cells import label_of, split_of
 from data_prep.files.encodings import decode_text
 from data_prep.files.table_rows import pick_columns, read_values
 from data_prep.inputs import SPLIT_BY_HASH, Export, Identifiers, ImageInput, ReportInput, SetAside, Study
 from data_prep.ledger import Reason
 from data_prep.linking.scan_dicom import scan_data_set
 from data_prep.loose import LooseImage
-from data_prep.pictures.chest import normalise_view
+from data_prep.pictures.views import normalise_view
 from data_prep.privacy.identifiers import parse_date
 from data_prep.processes.scan import Reading
-from data_prep.sources.cells import label_of, split_of
 from data_prep.sources.official_split import OFFICIAL, split_by_patient
 from data_prep.sources.opened import OpenedSource, fingerprint
 

@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 
 from cxrpt.errors import InputError
+from data_prep.files.cells import list_of, years_of
 from data_prep.files.table_rows import read_values
 from data_prep.inputs import SPLIT_BY_HASH, Export, ImageInput, SetAside, Study, sex_as_allowed, years_as_allowed
 from data_prep.ledger import Reason
-from data_prep.pictures.chest import normalise_view
+from data_prep.pictures.views import normalise_view
 from data_prep.processes.scan import Reading
-from data_prep.sources.cells import list_of, years_of
 from data_prep.sources.official_split import OFFICIAL, split_by_patient
 from data_prep.sources.opened import OpenedSource, fingerprint
 

@@ -27,7 +27,7 @@ from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAs
 from data_prep.ledger import Reason
 from data_prep.linking.scan_dicom import scan_data_set
 from data_prep.loose import LooseImage
-from data_prep.pictures.chest import normalise_view
+from data_prep.pictures.views import normalise_view
 from data_prep.processes.scan import Reading
 from data_prep.sources.opened import OpenedSource, fingerprint
 

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from cxrpt.errors import InputError
+from data_prep.files.cells import label_of, list_of, split_of, years_of
 from data_prep.files.table_rows import read_rows
 from data_prep.files.tables import Row
 from data_prep.inputs import (
@@ -31,12 +32,12 @@ from data_prep.inputs import (
 from data_prep.ledger import Note, Reason
 from data_prep.linking.scan_dicom import scan_data_set
 from data_prep.loose import LooseImage
-from data_prep.pictures.chest import normalise_view
+from data_prep.pictures.views import normalise_view
 from data_prep.privacy.deidentify import scrub
 from data_prep.privacy.identifiers import parse_date, row_identifiers, unknown_identifiers
 from data_prep.processes.scan import Reading
+from data_prep.reports.found_report import years_between
 from data_prep.reports.sections import is_empty
-from data_prep.sources.cells import label_of, list_of, split_of, years_of
 from data_prep.sources.official_split import split_by_patient
 from data_prep.sources.opened import OpenedSource, fingerprint
 from data_prep.sources.table_options import ROLES, TableOptions
@@ -180,7 +181,7 @@ def _read_table(table: Path, prefix: str, reading: _Reading) -> None:
         draft = reading.drafts.setdefault((patient, study), _Draft())
         is_radiograph = all(row.get(column, "").lower() in cells for column, cells in options.only.items())
         if is_radiograph:
-            _add_facts(draft, told, row, options, f"{table}, line {number + 1}")
+            _add_facts(draft, told, row, options, f"{table}, row {number} below the header")
             draft.identifiers += _identifiers(row, told, identifying[names])
         absent = bool(told["image"]) and not _add_image(draft, name, told, is_radiograph, reading)
         if told["text"]:
@@ -247,7 +248,9 @@ def _add_facts(draft: _Draft, told: dict[str, str], row: Row, options: TableOpti
         try:
             value = label_of(row.get(column, ""))
         except ValueError as error:
-            raise InputError(f"{where}, column {column!r}: {error}") from None
+            raise InputError(
+                f"{where}, column {column!r}: {error}; mend it, or leave the column out of label_columns"
+            ) from None
         if value is not None:
             draft.values[column] = max(value, draft.values.get(column, value))
     draft.age = _age(told) if draft.age is None else draft.age
@@ -266,8 +269,7 @@ def _age(told: dict[str, str]) -> int | None:
         return None
     if re.fullmatch(r"(18|19|20)\d\d", birth):
         return date.year - int(birth)
-    born = parse_date(birth)
-    return None if born is None else date.year - born.year - ((date.month, date.day) < (born.month, born.day))
+    return years_between(parse_date(birth), date)
 
 
 def _add_image(draft: _Draft, row: str, told: dict[str, str], is_radiograph: bool, reading: _Reading) -> bool:

@@ -33,6 +33,7 @@ from data_prep.synthetic.wording import write_report
 
 MIN_STUDIES = 12
 _MIN_EACH = 3
+MIN_SIZE = 64
 _ENCODINGS = ("utf-8",) * 7 + ("utf-8-sig", "cp1252", "latin-1")
 _STUDIES_PER_EMPTY = 60
 _FEW = 24
@@ -52,8 +53,10 @@ def make_hospital(
             f"{studies} studies in shares of {', '.join(f'{share:g}' for share in shares)}: at least {MIN_STUDIES} are needed, "
             f"and {_MIN_EACH} of each institution: give more --studies, or no institution a share so small"
         )
-    if seed < 0 or size < 64:
-        raise InputError(f"seed is {seed} and size {size}: seed must be 0 or more, size 64 or more")
+    if seed < 0:
+        raise InputError(f"--seed {seed} is not 0 or more")
+    if size < MIN_SIZE:
+        raise InputError(f"--size {size} is not at least {MIN_SIZE}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is not empty: name a new folder for the synthetic export")
     building = out.with_name(f".{out.name}.part")

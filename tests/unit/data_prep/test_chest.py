@@ -7,8 +7,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from data_prep.ledger import Reason
-from data_prep.pictures.chest import Verdict, header_view, judge_header, looks_like_chest, normalise_view
-from data_prep.pictures.read_dicom import Refused, read_header, read_picture
+from data_prep.pictures.chest import Verdict, judge_header, looks_like_chest
+from data_prep.pictures.read_dicom import read_header, read_picture
+from data_prep.pictures.refused import Refused
+from data_prep.pictures.views import header_view, normalise_view
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 KEEP, ASK, OTHER = Verdict(), Verdict(by_content=True), Verdict(Reason.OTHER_BODY_PART)

@@ -11,7 +11,8 @@ from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 from data_prep.ledger import Note, Reason
 from data_prep.pictures.decode import decode
 from data_prep.pictures.dicom_file import load
-from data_prep.pictures.read_dicom import Refused, read_picture
+from data_prep.pictures.read_dicom import read_picture
+from data_prep.pictures.refused import Refused
 
 
 def decoded(path):

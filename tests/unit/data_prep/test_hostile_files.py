@@ -15,10 +15,12 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, RLELos
 
 from data_prep.ledger import Reason
 from data_prep.pictures import dicom_file
-from data_prep.pictures.chest import header_view, judge_header
-from data_prep.pictures.dicom_file import MAX_FILE_BYTES
-from data_prep.pictures.read_dicom import Picture, Refused, check_size, libraries_silenced, read_header, read_picture
+from data_prep.pictures.chest import judge_header
+from data_prep.pictures.dicom_file import MAX_FILE_BYTES, libraries_silenced
+from data_prep.pictures.read_dicom import Picture, check_size, read_header, read_picture
 from data_prep.pictures.read_image import read_image
+from data_prep.pictures.refused import Refused
+from data_prep.pictures.views import header_view
 
 NUM_MUTATIONS = 40
 UNDEFINED = b"\xff\xff\xff\xff"

@@ -18,6 +18,7 @@ from cxrpt.data.shards import index_path
 from cxrpt.errors import InputError
 from data_prep.build.run import build
 from data_prep.inspect import opened as opened_module
+from data_prep.inspect.builds import read_build
 from data_prep.inspect.cards import choose_cards, marked_text
 from data_prep.inspect.census import take_census
 from data_prep.inspect.charts import Bins, bars, choose_bins, histogram
@@ -25,6 +26,7 @@ from data_prep.inspect.near import near_pictures
 from data_prep.inspect.opened import open_split
 from data_prep.inspect.page import inspect_page
 from data_prep.inspect.repeats import common_texts, repeats_of
+from data_prep.ledger import LedgerLine, Reason, ledger_text
 from data_prep.reports.sections import find_sections
 from launch.inspect import inspect
 from tests.parsed_page import Parsed
@@ -277,3 +279,9 @@ def test_charts_count_and_escape():
     assert "&lt;north&gt; 3, b 1" in svg and "words &amp; more" in svg and "10 and more" in svg and svg.count("<rect") == 3
     rows = bars([("<b>", [3, 1])], 8)
     assert "&lt;b&gt;" in rows and "4 · 50.0%" in rows
+
+
+def test_a_row_of_a_table_is_counted_as_one_and_an_unknown_word_is_not_shown(tmp_path):
+    lines = [LedgerLine("ab", "row", Reason.BROKEN_ROW), LedgerLine("cd", "Ann Hill", Reason.BROKEN_ROW)]
+    (tmp_path / "ledger.jsonl").write_text(ledger_text(lines))
+    assert dict(read_build(tmp_path).outcomes) == {("row", "failed"): 1, ("other", "failed"): 1}

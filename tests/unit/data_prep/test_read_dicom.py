@@ -10,7 +10,8 @@ from pydicom.sequence import Sequence
 
 from data_prep.ledger import Note, Reason
 from data_prep.pictures.decode import MAX_SIDE
-from data_prep.pictures.read_dicom import Refused, check_size, read_header, read_picture
+from data_prep.pictures.read_dicom import check_size, read_header, read_picture
+from data_prep.pictures.refused import Refused
 from data_prep.pictures.voi import to_display
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.ledger import Reason
 from data_prep.loose import ReportStatus
-from data_prep.pictures.read_dicom import Refused
+from data_prep.pictures.refused import Refused
 from data_prep.privacy.deidentify import scrub
 from data_prep.reports import read_document
 from data_prep.reports.read_document import read_cda, read_pdf

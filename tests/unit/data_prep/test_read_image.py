@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from data_prep.ledger import Note, Reason
-from data_prep.pictures.read_dicom import Refused
 from data_prep.pictures.read_image import read_image
+from data_prep.pictures.refused import Refused
 
 GREY = (made_pixels.phantom() >> 4).astype(np.uint8)
 NOISE = np.random.default_rng(0).integers(0, 256, GREY.shape).astype(np.uint8)

@@ -6,7 +6,8 @@ from pydicom.dataset import Dataset
 
 from data_prep.ledger import Reason
 from data_prep.loose import ReportStatus
-from data_prep.pictures.read_dicom import Refused, read_header
+from data_prep.pictures.read_dicom import read_header
+from data_prep.pictures.refused import Refused
 from data_prep.privacy.deidentify import scrub
 from data_prep.reports.read_sr import holds_report, read_report_object
 

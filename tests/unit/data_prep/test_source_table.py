@@ -16,12 +16,12 @@ from made_pictures import lines, picture, samples
 from cxrpt.data.sample import Kind
 from cxrpt.errors import InputError
 from data_prep.build.run import build
+from data_prep.files.cells import label_of, list_of, split_of, years_of
 from data_prep.files.table_rows import read_rows
 from data_prep.inputs import Export
 from data_prep.ledger import Note, Reason
 from data_prep.privacy.deidentify import scrub
 from data_prep.processes.scan import Reading
-from data_prep.sources.cells import label_of, list_of, split_of, years_of
 from data_prep.sources.table import open_source
 from data_prep.sources.table_options import TableOptions, read_options
 
@@ -295,7 +295,7 @@ def test_a_column_that_is_not_there(tmp_path):
 
 def test_a_cell_that_is_no_label_is_named_by_its_place_alone(tmp_path):
     rows = [{"f": "a.png", "Mass": "1"}, {"f": "b.png", "Mass": "Ann Hill"}]
-    with pytest.raises(InputError, match=r"line 3, column 'Mass'") as caught:
+    with pytest.raises(InputError, match=r"row 2 below the header, column 'Mass'.*label_columns") as caught:
         read(made.table(tmp_path / "t.csv", rows), TableOptions({"image": ("f",)}, label_columns=("Mass",)))
     assert "Ann" not in str(caught.value)
 

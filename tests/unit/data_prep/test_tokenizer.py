@@ -107,7 +107,7 @@ def test_input_errors(corpus, tmp_path):
         train_tokenizer([empty], tmp_path / "t")
     with pytest.raises(InputError, match=r"no train split"):
         train_tokenizer([tmp_path / "nowhere"], tmp_path / "t")
-    with pytest.raises(InputError, match="vocab_size is 100"):
+    with pytest.raises(InputError, match="--vocab-size 100 is not at least"):
         train_tokenizer([corpus], tmp_path / "t", vocab_size=100)
     with pytest.raises(InputError, match="no folder"):
         train_tokenizer([], tmp_path / "t")
