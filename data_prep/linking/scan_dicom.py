@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from data_prep.files.cells import years_of
 from data_prep.files.export_files import reason_against_path
 from data_prep.inputs import ImageInput, SetAside, sex_as_allowed, years_as_allowed
-from data_prep.ledger import Reason
+from data_prep.ledger import FAILURES, Reason
 from data_prep.loose import LooseImage, LooseReport
 from data_prep.pictures.chest import judge_header
 from data_prep.pictures.dicom_file import libraries_silenced
@@ -51,6 +51,31 @@ def scan_data_set(items: Sequence[tuple[str, Path]], reading: Reading) -> tuple[
             else:
                 set_aside.append(one if isinstance(one, SetAside) else refused_image(one))
     return images, sorted(set_aside, key=lambda one: one.input_id)
+
+
+def choose_files(
+    copies: Mapping[str, Sequence[tuple[str, Path]]], reading: Reading
+) -> tuple[dict[str, tuple[str, Path]], dict[str, LooseImage], list[SetAside]]:
+    """One file a picture of a public data set, out of copies that are told best first as (input id, path).
+
+    A picture file takes the place of a DICOM file whose header cannot be read, not of one that says it is no chest.
+
+    Returns:
+        The file by picture, headers by input id (a DICOM file without one is not to be tried), and what was set aside.
+    """
+
+    def is_dicom(file: tuple[str, Path]) -> bool:
+        return file[1].suffix.lower() == ".dcm"
+
+    headers, set_aside = scan_data_set([files[0] for files in copies.values() if is_dicom(files[0])], reading)
+    failed = {one.input_id for one in set_aside if one.reason in FAILURES}
+    chosen: dict[str, tuple[str, Path]] = {}
+    for name, (first, *others) in copies.items():
+        instead = (other for other in others if not is_dicom(other))
+        chosen[name] = next(instead, first) if first[0] in failed else first
+        spare = [other for other in others if other != chosen[name]]
+        set_aside += [SetAside(other[0], "dicom" if is_dicom(other) else "picture", Reason.DUPLICATE) for other in spare]
+    return chosen, headers, set_aside
 
 
 def refused_image(image: LooseImage) -> SetAside:

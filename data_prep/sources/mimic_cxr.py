@@ -25,7 +25,7 @@ from data_prep.files.encodings import decode_text
 from data_prep.files.table_rows import pick_columns, read_values
 from data_prep.inputs import SPLIT_BY_HASH, Export, Identifiers, ImageInput, ReportInput, SetAside, Study
 from data_prep.ledger import Reason
-from data_prep.linking.scan_dicom import scan_data_set
+from data_prep.linking.scan_dicom import choose_files
 from data_prep.loose import LooseImage
 from data_prep.pictures.views import normalise_view
 from data_prep.privacy.identifiers import parse_date
@@ -143,21 +143,20 @@ def collect(src: Path, found: _Found, reading: Reading) -> Export:
 def _add_images(src: Path, found: _Found, drafts: dict[_Key, _Draft], reading: Reading) -> list[SetAside]:
     """One picture a dicom_id, with its view; what lies outside the layout, copies and refused headers are set aside."""
     set_aside: list[SetAside] = []
-    chosen: dict[str, tuple[str, str, str, Path]] = {}
+    copies: dict[str, list[tuple[str, Path]]] = {}
+    keys: dict[str, _Key] = {}
     for path in sorted(found.images, key=lambda path: path.suffix.lower() != ".dcm"):
         input_id, match = os.path.relpath(path, src), _IMAGE.search(path.as_posix())
-        kind = "dicom" if path.suffix.lower() == ".dcm" else "picture"
         if match is None:
+            kind = "dicom" if path.suffix.lower() == ".dcm" else "picture"
             set_aside.append(SetAside(input_id, kind, Reason.NOT_IN_TABLE))
-        elif match[3] in chosen:
-            set_aside.append(SetAside(input_id, kind, Reason.DUPLICATE))
         else:
-            chosen[match[3]] = (input_id, match[1], match[2], path)
-    dicom = [(input_id, path) for input_id, _, _, path in chosen.values() if path.suffix.lower() == ".dcm"]
-    headers, refused = scan_data_set(dicom, reading)
+            copies.setdefault(match[3], []).append((input_id, path))
+            keys[input_id] = (match[1], match[2])
+    chosen, headers, spare = choose_files(copies, reading)
     views = _views(found.tables, chosen)
     for name in sorted(chosen):
-        input_id, patient, study, path = chosen[name]
+        input_id, path = chosen[name]
         if path.suffix.lower() != ".dcm":
             image = ImageInput(input_id, path, "picture", name, views.get(name, "UNKNOWN"))
         elif header := headers.get(input_id):
@@ -165,10 +164,10 @@ def _add_images(src: Path, found: _Found, drafts: dict[_Key, _Draft], reading: R
             image = replace(header.image, image_id=name, view=view if view != "UNKNOWN" else header.image.view)
         else:
             continue
-        draft = drafts.setdefault((patient, study), _Draft())
+        draft = drafts.setdefault(keys[input_id], _Draft())
         draft.images.append(image)
         draft.headers += [headers[input_id]] if input_id in headers else []
-    return set_aside + refused
+    return set_aside + spare
 
 
 def _add_reports(found: _Found, drafts: dict[_Key, _Draft]) -> list[SetAside]:

@@ -25,7 +25,7 @@ from cxrpt.errors import InputError
 from data_prep.files.table_rows import pick_columns
 from data_prep.inputs import Export, Identifiers, ImageInput, ReportInput, SetAside, Study
 from data_prep.ledger import Reason
-from data_prep.linking.scan_dicom import scan_data_set
+from data_prep.linking.scan_dicom import choose_files
 from data_prep.loose import LooseImage
 from data_prep.pictures.views import normalise_view
 from data_prep.processes.scan import Reading
@@ -122,23 +122,19 @@ def collect(root: Path, found: _Found, reading: Reading) -> Export:
 def _pictures(root: Path, found: _Found, reading: Reading) -> tuple[_Pictures, list[SetAside]]:
     """One file a picture; copies, and files that their header refuses, are set aside."""
     views = _views(found.projections) if found.projections else {}
-    chosen: dict[str, Path] = {}
-    set_aside = []
+    copies: dict[str, list[tuple[str, Path]]] = {}
     for path in sorted(found.images, key=lambda path: (path.suffix.lower() != _DICOM, path)):
-        if chosen.setdefault(_number(path.name), path) != path:
-            kind = "dicom" if path.suffix.lower() == _DICOM else "picture"
-            set_aside.append(SetAside(os.path.relpath(path, root), kind, Reason.DUPLICATE))
-    dicom = [(os.path.relpath(path, root), path) for path in chosen.values() if path.suffix.lower() == _DICOM]
-    scanned, refused = scan_data_set(dicom, reading)
+        copies.setdefault(_number(path.name), []).append((os.path.relpath(path, root), path))
+    chosen, scanned, set_aside = choose_files(copies, reading)
     by_number, headers = {}, {}
-    for number, path in chosen.items():
-        name, told = os.path.relpath(path, root), views.get(number, "")
+    for number, (name, path) in chosen.items():
+        told = views.get(number, "")
         if header := scanned.get(name):
             headers[number] = header
             by_number[number] = replace(header.image, image_id=f"picture {number}", view=_view(told, header.image.view))
         elif path.suffix.lower() != _DICOM:
             by_number[number] = ImageInput(name, path, "picture", f"picture {number}", normalise_view(told))
-    return _Pictures(by_number, headers, set()), set_aside + refused
+    return _Pictures(by_number, headers, set()), set_aside
 
 
 def _view(told: str, header: str) -> str:

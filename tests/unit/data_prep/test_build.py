@@ -232,7 +232,7 @@ def test_only_the_owner_of_a_folder_may_build_in_it(tmp_path):
     (tmp_path / "out" / "north" / "precious").write_text("x")
     with pytest.raises(InputError, match="no build of cxrpt"):
         build(made.settings(src, tmp_path / "out"))
-    with pytest.raises(InputError, match="inside the export"):
+    with pytest.raises(InputError, match="is SRC or lies inside it"):
         build(made.settings(src, src / "out"))
     with pytest.raises(InputError, match="must not travel"):
         build(made.settings(src, tmp_path / "o2", key_file=tmp_path / "o2" / "key"))

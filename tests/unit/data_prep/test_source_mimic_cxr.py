@@ -211,3 +211,13 @@ def test_what_cannot_be_meant_is_one_line(tmp_path):
     with pytest.raises(InputError, match="line 2, column 'Atelectasis'") as caught:
         read(src)
     assert "perhaps" not in str(caught.value)
+
+
+def test_a_jpg_takes_the_place_of_a_dicom_file_that_cannot_be_read(tmp_path):
+    src = jpgs(tmp_path / "src", IMAGES[:2])
+    lines(folder(src, IMAGES[0]) / "aa.dcm", "no DICOM at all")
+    made.dicom(folder(src, IMAGES[1]) / "bb.dcm", 2, BodyPartExamined="KNEE")
+    export = read(src)
+    (one,) = export.studies
+    assert [(image.image_id, image.type) for image in one.images] == [("aa", "picture")]
+    assert sorted(one.reason for one in export.set_aside) == [Reason.DUPLICATE, Reason.NOT_DICOM, Reason.OTHER_BODY_PART]

@@ -163,3 +163,17 @@ def test_an_archive_with_damaged_bytes_is_one_line(tmp_path):
         except InputError as error:
             refused += "no whole tar archive" in str(error)
     assert refused, "no damage was seen by the decompression"
+
+
+def test_a_picture_takes_the_place_of_a_dicom_file_that_cannot_be_read(tmp_path):
+    src = export_folder(tmp_path / "src")
+    lines(src / "dcm" / "1_IM-0001-3001.dcm", "no DICOM at all")
+    made.dicom(src / "dcm" / "1_IM-0001-4001.dcm", 2, BodyPartExamined="KNEE")
+    export = read(src)
+    (one,) = [study for study in export.studies if study.images]
+    assert [image.input_id for image in one.images] == ["png/CXR1_1_IM-0001-3001.png"]
+    assert sorted((one.input_id, one.reason) for one in export.set_aside if one.type != "report") == [
+        ("dcm/1_IM-0001-3001.dcm", Reason.NOT_DICOM),
+        ("dcm/1_IM-0001-4001.dcm", Reason.OTHER_BODY_PART),
+        ("png/CXR1_1_IM-0001-4001.png", Reason.DUPLICATE),
+    ]
