@@ -1,4 +1,4 @@
-"""The claims that two cores can measure in 20 minutes, one after the other, as one table; `make bench`.
+"""The claims that two cores can measure in ten minutes, one after the other, as one table; `make bench`.
 
 Shorter than the runs that stand in README.md: fewer repeats, the smallest model. Nothing else should run meanwhile.
 """

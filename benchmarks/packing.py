@@ -78,10 +78,6 @@ class PaddedBatch(Batch):
     real_SL: Tensor
     """bool, false where padding stands; there `order_N` repeats the first row."""
 
-    @property
-    def padding_share(self) -> float:
-        return 1 - float(self.real_SL.float().mean())
-
 
 def padded(batch: Batch) -> PaddedBatch:
     lengths = torch.diff(batch.cu_seqlens).long()

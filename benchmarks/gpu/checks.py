@@ -144,7 +144,9 @@ def _end_of(runs: Runs, name: str) -> tuple[list[float], str]:
     """Losses of the second half, and what identifies the last weights and the optimizer's state."""
     entries = read_journal(runs.folder(name) / "journal.jsonl")
     losses = [entry.metrics["loss/mlm"] for entry in entries if entry.step > 6]
-    files = sorted((runs.folder(name) / "checkpoints" / "step-00000012").glob("*.safetensors"))
+    # The weights for evaluation, and below `shards` every piece of weights and of Adam's state.
+    files = sorted((runs.folder(name) / "checkpoints" / "step-00000012").rglob("*.safetensors"))
+    assert len(files) > 1, "the optimizer's state is among them"
     return losses, hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

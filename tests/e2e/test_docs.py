@@ -99,7 +99,7 @@ def test_an_export_of_ones_own_is_read_as_the_guide_says(guided):
 @pytest.mark.parametrize("name", ["shard_format", "evaluation"])
 def test_python_of_the_reference_works(name, guided):
     folder, _ = guided
-    assert fences(DOCS / f"{name}.md", "python") and run_blocks(DOCS / f"{name}.md", folder) is not None
+    assert fences(DOCS / f"{name}.md", "python") and run_blocks(DOCS / f"{name}.md", folder).strip()
 
 
 def test_every_python_block_is_run_by_some_test():

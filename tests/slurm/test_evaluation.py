@@ -39,11 +39,12 @@ def test_checkpoints_are_evaluated_while_training_goes_on(cluster_runs):
 def test_another_worker_takes_over_from_one_that_was_killed(cluster_runs, lab):
     name = "taken-over"
     cluster_runs.finish(name, *LIKE, "train.steps=20", "eval.max_pairs=16", ranks=2)
-    # One slow task, so that the worker is killed in mid-work.
+    # All tasks, so that the worker is killed in mid-work.
     cluster_runs.submit(name, *LIKE, "train.steps=20", "cluster.evaluate.workers=2")
     claim = cluster_runs.folder(name) / "evals" / "step-00000020" / "claim"
     cluster_runs.wait(claim.exists, "a claim")
     first = json.loads(claim.read_text())
+    assert not results(cluster_runs, name)
     send(signal.SIGKILL, [lab.processes(first["host"], b"submitit")[first["pid"]]])
     cluster_runs.wait(lambda: bool(results(cluster_runs, name)), "a result by the other")
     cluster_runs.wait(lambda: not claim.exists(), "the end of the claim")

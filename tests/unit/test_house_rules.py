@@ -16,7 +16,7 @@ ALLOWED_TOP = {
 ONE_IMPORTER = {
     "deepspeed": {"cxrpt/dist/engine.py"},
     "mlflow": {"cxrpt/track/sink.py"},
-    "submitit": {"launch/cluster.py", "launch/job.py"},
+    "submitit": {"launch/cluster.py"},
 }
 
 

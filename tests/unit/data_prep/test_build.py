@@ -115,7 +115,7 @@ def test_a_finished_build_is_left_alone_and_another_is_refused(built):
         build(type(settings)(**fields))
 
 
-def test_a_changed_source_is_refused(built, tmp_path):
+def test_a_changed_source_is_refused(tmp_path):
     settings = made.settings(made.hospital(tmp_path / "src", 2), tmp_path / "out")
     build(settings)
     made.dicom(tmp_path / "src" / "new", 30)

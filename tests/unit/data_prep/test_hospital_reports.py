@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import made_exports
 import made_exports as exports
 import made_reports as made
 import pytest
@@ -49,7 +48,7 @@ def test_a_folder_of_files_of_all_kinds(tmp_path):
     (folder / "deeper").mkdir()
     made.document(folder / "deeper" / "sr", content=made.FINDINGS_AND_IMPRESSION)
     made.document(folder / "dose", made.DOSE_SR)
-    made_exports.dicom(folder / "image", 1)
+    exports.dicom(folder / "image", 1)
     reports, set_aside = read(folder)
     numbers = {name.removeprefix("report//"): (one.study_number, *one.other_numbers) for name, one in reports.items()}
     assert numbers == {
@@ -130,8 +129,8 @@ def mixed_export(root: Path) -> Path:
     src = root / "src"
     for n in range(1, 10):
         tags = {"PatientID": f"PAT{n}", "PatientName": f"{NAMES[n]}^Given", "StudyInstanceUID": f"1.2.{n}"}
-        made_exports.dicom(src / f"images/{n}", n, AccessionNumber=f"ACC{n}", **tags)
-    made_exports.dicom(src / "images/knee", 50, BodyPartExamined="KNEE")
+        exports.dicom(src / f"images/{n}", n, AccessionNumber=f"ACC{n}", **tags)
+    exports.dicom(src / "images/knee", 50, BodyPartExamined="KNEE")
     words = [WORDS.format(name=NAMES[n], number=f"PAT{n}", n=n) for n in range(10)]
     reports = src / "reports"
     reports.mkdir()
@@ -185,7 +184,7 @@ def mixed_export(root: Path) -> Path:
 
 
 def test_an_export_with_all_forms_of_reports(tmp_path, capfd):
-    settings = made_exports.settings(mixed_export(tmp_path), tmp_path / "out", shard_samples=100)
+    settings = exports.settings(mixed_export(tmp_path), tmp_path / "out", shard_samples=100)
     summary = build(settings)
     lines = [json.loads(line) for line in (settings.folder / "ledger.jsonl").read_text().splitlines()]
     named = {explain(line["input"], settings.out)[0]: (line["reason"], *line.get("notes", ())) for line in lines}
@@ -222,18 +221,18 @@ def test_an_export_with_all_forms_of_reports(tmp_path, capfd):
     assert [sample.kind for sample in samples].count(Kind.IMAGE) == 1
     assert next(text for text in texts if "study 5" in text).endswith("ADDENDUM: Told.\n")
     assert not [text for text in texts if CANARY in text]
-    for name, content in made_exports.tree(settings.out).items():
+    for name, content in exports.tree(settings.out).items():
         assert CANARY.lower().encode() not in content.lower(), name
     assert CANARY not in "".join(capfd.readouterr())
 
 
 def test_the_mixed_export_gives_the_same_bytes_with_more_processes(tmp_path):
     src = mixed_export(tmp_path)
-    one = made_exports.settings(src, tmp_path / "one")
+    one = exports.settings(src, tmp_path / "one")
     build(one)
-    two = made_exports.settings(src, tmp_path / "two", key_file=one.key_path, processes=2)
+    two = exports.settings(src, tmp_path / "two", key_file=one.key_path, processes=2)
     build(two)
-    assert made_exports.tree(one.folder) == made_exports.tree(two.folder)
+    assert exports.tree(one.folder) == exports.tree(two.folder)
 
 
 def test_the_field_of_the_accession_number_can_be_named(tmp_path):

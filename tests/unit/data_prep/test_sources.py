@@ -60,7 +60,7 @@ def test_a_report_goes_to_one_study_only_where_a_number_means_several():
     assert [len(study.images) for study in linked.studies if study.report] == [2]
 
 
-def test_of_two_reports_the_longer_and_then_the_later_stays():
+def test_of_several_reports_the_longest_stays():
     linked = link(
         [loose("a")], [report("prelim", text="Clear."), report("final", text="Clear lungs."), report("addendum", text="ok")], {}
     )

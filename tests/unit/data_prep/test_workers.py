@@ -62,7 +62,7 @@ def hungry_or_stuck(number: int, items: Sequence[str], spoiled: Mapping[int, Rea
     return result
 
 
-def test_a_hang_is_ended_and_told_from_a_crash(monkeypatch):
+def test_a_hang_is_ended_and_told_from_a_crash():
     chunks = [(0, ["a", "spin", "b"]), (1, ["wait"]), (2, ["eat", "c"])]
     expected = {0: ["1", "timed_out", "1"], 1: ["timed_out"], 2: ["memory", "1"]}
     assert dict(run_chunks(hungry_or_stuck, chunks, 2)) == expected

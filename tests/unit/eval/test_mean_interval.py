@@ -18,10 +18,11 @@ def test_whole_patients_are_drawn():
 
 
 def test_weights_follow_the_number_of_a_patients_pictures(monkeypatch):
-    values = np.array([[1.0], [1.0], [1.0], [0.0]])
-    drawn = mean_intervals(values, ["a", "a", "a", "b"])
-    # Draws of two patients: a a, a b, b a, b b.
-    assert drawn[0].ends == (0, 1)
+    # 40 patients with three pictures of 1, and 40 with one of 0: the mean is 3/4 by pictures, 1/2 by patients.
+    values = np.array([[1.0]] * 120 + [[0.0]] * 40)
+    patients = [f"a{n // 3}" for n in range(120)] + [f"b{n}" for n in range(40)]
+    low, high = mean_intervals(values, patients)[0].ends
+    assert 0.6 < low < 0.75 < high < 0.9
     monkeypatch.setattr(module, "_NUMBERS_AT_ONCE", 7)
-    assert mean_intervals(values, ["a", "a", "a", "b"])[0].ends == (0, 1)
+    assert mean_intervals(values, patients)[0].ends == (low, high)
     assert all(np.isnan(end) for end in mean_intervals(np.empty((0, 1)), [])[0].ends)

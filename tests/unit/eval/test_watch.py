@@ -45,14 +45,22 @@ def test_a_worker_ends_with_the_run_and_its_backlog(run):
     assert pages[-1] == max(pages), "the newest was evaluated first, and shows what came after"
 
 
-def test_two_workers_share_the_work(run):
-    codes = []
+def test_two_workers_share_the_work(run, monkeypatch):
+    codes, done = [], []
+
+    def noted(run_dir, step, **options):
+        path = evaluate_step(run_dir, step, **options)
+        done.append((step, threading.get_ident()))
+        return path
+
+    monkeypatch.setattr(watch, "evaluate_step", noted)
     workers = [threading.Thread(target=lambda: codes.append(watch_run(run, lambda: False))) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join(60)
     assert codes == [0, 0] and backlog(run, config_of(run)) == []
+    assert sorted(step for step, _ in done) == [10, 20, 30] and len({worker for _, worker in done}) == 2
 
 
 def test_a_worker_that_is_stopped_leaves_no_claim(run):
