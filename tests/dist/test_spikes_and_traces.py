@@ -59,7 +59,8 @@ def test_the_parts_of_a_step_are_in_the_journal_and_make_up_the_step(spiky):
     entry = read_journal(spiky / "journal.jsonl")[-2]
     spans = {part: entry.metrics[f"speed/span_{part}_s"] for part in PARTS}
     assert all(seconds > 0 for seconds in spans.values())
-    assert 0.5 < sum(spans.values()) / entry.metrics["speed/step_s"] < 1.01
+    # Each is that of its slowest rank, so that together they may be more than a step.
+    assert spans["forward"] + spans["backward"] < entry.metrics["speed/step_s"] < 2 * sum(spans.values())
 
 
 def test_each_rank_writes_a_trace_of_the_steps_that_were_asked_for(spiky):
