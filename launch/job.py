@@ -27,7 +27,7 @@ class TrainJob:
     accept_data_change: bool
     last_good: bool
     max_restarts: int
-    """Starts in a row without a new checkpoint after which the job ends."""
+    """Starts in a row, after the first, that may end without a new checkpoint; then the job ends."""
 
     def __call__(self) -> int:
         """Train; does not return to submitit unless the run is done or stopped."""
@@ -100,7 +100,9 @@ class EvaluateJob:
             refuse(error)
         if code == 75:
             _go_on(self.run_dir, task.job, task.restart)
-            _end(75)
+        if code:
+            # What a callable returns is no exit code to submitit.
+            _end(code)
         return code
 
 

@@ -3,6 +3,7 @@
 committed steps ─► those the run wants evaluated (eval.every, eval.order) ─► claim ─► evaluate ─► results ─► MLflow
 
 It ends when the run has ended and nothing that is wanted is left, or when the trainer has been silent for eval.idle_min.
+A step that failed again and again is left alone, and the worker then ends with a code that says so.
 """
 
 import logging
@@ -40,7 +41,7 @@ def watch_run(run_dir: Path, stopped: Callable[[], bool]) -> int:
         stopped: whether the worker was asked to stop; an evaluation under way is given up, its claim with it.
 
     Returns:
-        0 when all is done, 75 when it was stopped before.
+        0 when all is done, 1 when steps were left alone that could not be evaluated, 75 when it was stopped before.
 
     Raises:
         InputError: no run directory.
@@ -50,19 +51,32 @@ def watch_run(run_dir: Path, stopped: Callable[[], bool]) -> int:
     sign, seen = "", time.monotonic()
     while not stopped():
         ended = run_has_ended(run_dir, config)
-        left = [step for step in backlog(run_dir, config) if failures.get(step, 0) < _MAX_FAILURES]
+        undone = backlog(run_dir, config)
+        left = [step for step in undone if failures.get(step, 0) < _MAX_FAILURES]
         if not any(_try(run_dir, step, stopped, failures) for step in left):
             if ended and not left:
                 _renew_page(run_dir)
-                return 0
+                return _left_alone(run_dir, undone)
             if (now := _sign_of_life(run_dir)) != sign:
                 sign = now
                 seen = time.monotonic()
             if not left and time.monotonic() - seen > 60 * config.eval.idle_min:
                 sys.stderr.write(f"cxrpt: the trainer has been silent for {config.eval.idle_min:g} min: this worker ends\n")
-                return 0
+                return _left_alone(run_dir, undone)
             time.sleep(_POLL_S)
     return 75
+
+
+def _left_alone(run_dir: Path, steps: list[int]) -> int:
+    """Tell of the steps that are wanted and were given up; the code that a worker ends with then, or without any."""
+    if not steps:
+        return 0
+    named = ", ".join(str(step) for step in sorted(steps))
+    sys.stderr.write(
+        f"cxrpt: not evaluated after {_MAX_FAILURES} failures each: step {named}; "
+        f"`cxrpt evaluate {run_dir} --step N` evaluates one once the cause is mended\n"
+    )
+    return 1
 
 
 def _renew_page(run_dir: Path) -> None:

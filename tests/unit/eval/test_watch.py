@@ -7,6 +7,7 @@ import pytest
 
 from cxrpt.attempts import recorded
 from cxrpt.config import RunConfig, config_of
+from cxrpt.errors import InputError
 from cxrpt.eval import claim, watch
 from cxrpt.eval.backlog import backlog, run_has_ended, wanted_steps
 from cxrpt.eval.claim import ClaimedError, Interrupted, claimed
@@ -14,6 +15,7 @@ from cxrpt.eval.watch import watch_run
 from cxrpt.eval.worker import evaluate_step
 from cxrpt.track.sink import fetch_metrics
 from cxrpt.track.tracking_files import write_tracking
+from launch.cli import main
 from launch.evaluate import evaluate
 
 QUICK = ("eval.tasks=[retrieve]", "eval.max_pairs=8", "train.checkpoint_every=10", "train.steps=30")
@@ -157,3 +159,72 @@ def test_a_folder_that_cannot_be_locked_is_evaluated_all_the_same(run, monkeypat
     with claimed(folder), pytest.raises(ClaimedError), claimed(folder):
         pass
     assert not (folder / "claim").exists()
+
+
+class Clock:
+    """The time of a worker, which goes on only while it waits; `during` is called at every wait."""
+
+    def __init__(self, during=lambda now: None):
+        self.now, self._during = 0.0, during
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        assert self.now < 1e4, "a worker that does not end"
+        self._during(self.now)
+
+
+def test_a_worker_ends_when_the_trainer_is_silent_and_not_before(make_run, tmp_path, monkeypatch, capsys):
+    run = make_run(tmp_path / "r", *QUICK, "eval.idle_min=0.5", steps=())
+    last_beat = 40.0
+    clock = Clock(lambda now: (run / "lease.json").write_text(str(now)) if now <= last_beat else None)
+    monkeypatch.setattr(watch, "time", clock)
+    assert watch_run(run, lambda: False) == 0
+    assert last_beat + 30 < clock.now <= last_beat + 30 + 2 * watch._POLL_S, "0.5 min after the last sign of life"
+    assert "silent for 0.5 min" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trouble", [InputError("broken"), OSError(errno.EIO, "broken")])
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_a_step_that_always_fails_is_left_alone_and_told_of(make_run, tmp_path, monkeypatch, capsys, trouble, has_ended):
+    run = make_run(tmp_path / "r", *QUICK, "eval.idle_min=0.5", steps=(10, 20, 30) if has_ended else (10, 20))
+    tried = []
+
+    def failing(run_dir, step, **options):
+        tried.append(step)
+        if step == 20:
+            raise trouble
+        folder = run / "evals" / f"step-{step:08d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "results.json").write_text("{}")
+        return folder / "results.json"
+
+    monkeypatch.setattr(watch, "evaluate_step", failing)
+    monkeypatch.setattr(watch, "_renew_page", lambda run_dir: None)
+    monkeypatch.setattr(watch, "time", Clock())
+    assert watch_run(run, lambda: False) == 1, "what is wanted is not done"
+    assert tried.count(20) == watch._MAX_FAILURES and tried.count(10) == 1, "it does not stand in the way of the others"
+    assert backlog(run, config_of(run)) == [20]
+    said = capsys.readouterr().err
+    assert "after 3 failures each: step 20;" in said and ("silent" in said) != has_ended
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_watch_of_the_command_line_ends_with_the_code_of_its_worker(tmp_path, monkeypatch, code):
+    def worker(run_dir, stopped):
+        assert run_dir == tmp_path and not stopped()
+        return code
+
+    monkeypatch.setattr(watch, "watch_run", worker)
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", str(tmp_path), "--watch"])
+    assert end.value.code == code
+
+
+def test_watch_without_slurm_evaluates_what_is_there(make_run, tmp_path):
+    run = make_run(tmp_path / "r", *QUICK, steps=(30,))
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", str(run), "--watch"])
+    assert end.value.code == 0 and (run / "evals" / "step-00000030" / "results.json").exists()
