@@ -57,7 +57,7 @@ class TrainResources(JobResources):
     signal_delay_s: int = 120
     """How long before the time limit; SLURM may be up to a minute early. It must suffice for a step and a save."""
     max_restarts: int = 3
-    """Starts in a row that may end without a new checkpoint; one more is not made."""
+    """Starts in a row, after the first, that may end without a new checkpoint; one more is not made."""
 
 
 @dataclass
