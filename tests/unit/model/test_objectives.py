@@ -8,7 +8,7 @@ from cxrpt.data.batch import pack
 from cxrpt.data.masking import hidden_groups, mask_regions
 from cxrpt.data.transforms import from_patches, to_patches
 from cxrpt.model.flops import training_flops
-from cxrpt.model.objectives import group_targets, itc_loss, mlm_loss
+from cxrpt.model.objectives import group_targets, itc_loss, mlm_loss, mvm_loss
 from cxrpt.model.pretrain import PretrainModel, Shape
 
 from .examples import make_example
@@ -43,6 +43,14 @@ def test_mlm_by_source_adds_up():
     torch.testing.assert_close(loss.total, F.cross_entropy(logits, targets, reduction="sum"))
     torch.testing.assert_close(loss.by_source.sum(), loss.total)
     assert loss.count_by_source.tolist() == [3, 3, 3, 0] and loss.count == 9
+
+
+def test_mvm_is_the_mean_over_pixels_and_the_sum_over_groups():
+    predicted = torch.tensor([[1.0, 2.0], [0.0, 0.0], [3.0, -1.0]])
+    target = torch.tensor([[0.0, 4.0], [1.0, 1.0], [3.0, 1.0]])
+    loss = mvm_loss(predicted, target, torch.tensor([1, 0, 1]), 3)
+    assert loss.total.item() == (1 + 4) / 2 + (1 + 1) / 2 + (0 + 4) / 2 and loss.count == 3
+    assert loss.by_source.tolist() == [1.0, 2.5 + 2.0, 0.0] and loss.count_by_source.tolist() == [1, 2, 0]
 
 
 def test_contrast_leaves_false_negatives_out():
