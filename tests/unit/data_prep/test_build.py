@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import textwrap
 import time
 from pathlib import Path
@@ -18,7 +19,9 @@ from made_exports import CANARY
 from cxrpt.data.manifest import read_manifest
 from cxrpt.data.sample import SPLITS, Kind
 from cxrpt.data.shards import ShardReader
+from cxrpt.data.transforms import load_square
 from cxrpt.errors import InputError
+from data_prep.build.convert import encode
 from data_prep.build.path_map import explain
 from data_prep.build.run import build
 from data_prep.checks.verify import verify_shards
@@ -92,6 +95,34 @@ def test_bytes_do_not_depend_on_processes_or_on_where_they_are_written(built, tm
     other = made.settings(settings.src, tmp_path / "other", key_file=settings.key_file, shard_samples=3, processes=2)
     build(other)
     assert made.tree(other.folder) == made.tree(settings.folder)
+
+
+def test_png_shards_hold_the_pixels_without_loss(built, tmp_path):
+    settings, summary = built
+    fields = {"key_file": settings.key_file, "shard_samples": 3, "processes": 1}
+    other = made.settings(settings.src, tmp_path / "png", image_format="png", **fields)
+    assert build(other).splits == summary.splits
+    checks = list(verify_shards(other.out))
+    assert not [check.problem for check in checks if check.problem]
+    assert sum(check.num_pairs + check.num_images for check in checks) == 8
+    names = []
+    for path in other.folder.rglob("*.tar"):
+        with tarfile.open(path) as archive:
+            names += archive.getnames()
+    assert sum(name.endswith(".png") for name in names) == 8 and not any(name.endswith(".jpg") for name in names)
+    as_jpg = {sample.key: sample for sample in samples(settings.folder)}
+    found = samples(other.folder)
+    assert {sample.key for sample in found} == set(as_jpg)
+    for sample in found:
+        twin = as_jpg[sample.key]
+        assert (sample.kind, sample.text, sample.meta) == (twin.kind, twin.text, twin.meta)
+        if sample.image is None:
+            continue
+        assert sample.image.startswith(b"\x89PNG")
+        pixels = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert encode(pixels, "jpg") == twin.image, "the same pixels went into both"
+        seen = [load_square(picture, 64).astype(int) for picture in (sample.image, twin.image)]
+        assert seen[0].shape == (64, 64) and np.abs(seen[0] - seen[1]).mean() < 3
 
 
 def test_another_key_changes_every_pseudonym(built, tmp_path):

@@ -1,16 +1,21 @@
 """The perceptual hash of a picture, and near pairs of hashes."""
 
 import csv
+import json
 
 import cv2
+import made_exports as made
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxrpt.data.shards import ShardReader
+from data_prep.build.run import build
 from data_prep.pictures import near_copies
 from data_prep.pictures.near_copies import HASH_BYTES, NEAR_DISTANCE, find_near, perceptual_hash
 from data_prep.pictures.read_image import read_image
+from data_prep.privacy.pseudonyms import Pseudonyms
 from data_prep.synthetic.anatomy import draw_anatomy
 from data_prep.synthetic.exposure import draw_exposure, expose
 from data_prep.synthetic.frontal import draw_frontal
@@ -112,6 +117,47 @@ def test_pairs_are_looked_for_in_pieces_and_up_to_a_limit(monkeypatch):
     assert (find_near(hashes) == whole).all()
     monkeypatch.setattr(near_copies, "MAX_PAIRS", 1234)
     assert len(find_near(hashes)) == 1234
+
+
+def patients_by_split(key: bytes) -> dict[str, list[str]]:
+    """Numbers of patients whom a build with this key puts into each of two splits."""
+    names = [f"P{number}" for number in range(40)]
+    in_train = [name for name in names if Pseudonyms("north", key).fraction("split", f"patient {name}") < 0.5]
+    return {"train": in_train, "test": [name for name in names if name not in in_train]}
+
+
+def test_near_pairs_of_a_build_are_listed_and_counted(tmp_path):
+    key = bytes(range(32))
+    (tmp_path / "given.key").write_text(key.hex() + "\n")
+    (tmp_path / "given.key").chmod(0o600)
+    one, other = patients_by_split(key)["train"][:2]
+    apart = patients_by_split(key)["test"][0]
+    picture = shot(1)
+    copies = [cv2.LUT(picture, np.rint(255 * (np.arange(256) / 255) ** power).astype(np.uint8)) for power in (0.6, 0.8, 1.3)]
+    # Two studies of one patient, one of another in the same split, one of a third in another split; a picture unlike them.
+    studies = [(one, picture), (one, copies[0]), (other, copies[1]), (apart, copies[2]), (apart, shot(2))]
+    for number, (patient, pixels) in enumerate(studies):
+        made.dicom(tmp_path / "src" / str(number), number, pixels, PatientID=patient, BitsStored=8)
+    fields = {"key_file": tmp_path / "given.key", "split": (0.5, 0.0, 0.5), "processes": 1}
+    built = made.settings(tmp_path / "src", tmp_path / "out", **fields)
+    summary = build(built)
+    found = {}
+    for split in ("train", "test"):
+        for path in (built.folder / split).glob("*.tar"):
+            reader = ShardReader(path, "all")
+            found |= {sample.key: (sample.meta.patient, split) for sample in map(reader.read, range(len(reader)))}
+    assert sorted(split for _, split in found.values()) == ["test"] * 2 + ["train"] * 3
+    lines = [json.loads(line) for line in (built.folder / "near.jsonl").read_text().splitlines()]
+    assert [(line["a"], line["b"]) for line in lines] == sorted((line["a"], line["b"]) for line in lines)
+    for line in lines:
+        assert list(line) == ["a", "b", "distance", "same_patient", "splits"] and line["a"] < line["b"]
+        (patient_a, split_a), (patient_b, split_b) = found[line["a"]], found[line["b"]]
+        assert line["splits"] == [split_a, split_b] and line["same_patient"] == (patient_a == patient_b)
+        assert 0 < line["distance"] <= NEAR_DISTANCE
+    by_place = sorted((sorted(line["splits"]), line["same_patient"]) for line in lines)
+    assert by_place == [(["test", "train"], False)] * 3 + [(["train", "train"], False)] * 2 + [(["train", "train"], True)]
+    counts = {"pairs": 6, "other_patient": 5, "other_split": 3}
+    assert json.loads((built.folder / "build.json").read_text())["near"] == counts == summary.near
 
 
 @pytest.mark.realdata
