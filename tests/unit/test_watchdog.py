@@ -1,8 +1,10 @@
 """Who hangs, told from what ranks say of themselves; that who waits with a reason is left alone."""
 
 import logging
+import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
@@ -173,3 +175,39 @@ def test_the_timer_in_c_is_recognised_in_the_last_attempt_only(tmp_path):
     with stacks_path(tmp_path, 0).open("a") as file:
         file.write("=== rank 0, pid 2\n")
     assert not stuck_in_native_code(tmp_path, 0)
+
+
+def test_a_rank_that_gets_sigquit_writes_its_stacks_and_goes_on(tmp_path):
+    script = textwrap.dedent(
+        """
+        import signal, sys
+        from pathlib import Path
+        import torch
+        from cxrpt.track.spans import Spans
+        from cxrpt.watchdog import STACKS_SIGNAL, watch
+
+        def a_place_to_recognise():
+            print("ready", flush=True)
+            return sys.stdin.readline()
+
+        # As who starts a rank leaves it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [STACKS_SIGNAL])
+        with watch(Path(sys.argv[1]), 3, 4, 900.0, Spans(torch.device("cpu"))):
+            for _ in range(2):
+                print("goes on after", a_place_to_recognise(), end="", flush=True)
+        """
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as rank:
+        assert rank.stdin is not None and rank.stdout is not None
+        for number in (1, 2):
+            assert rank.stdout.readline() == "ready\n"
+            rank.send_signal(signal.SIGQUIT)
+            rank.stdin.write(f"{number}\n")
+            rank.stdin.flush()
+            assert rank.stdout.readline() == f"goes on after {number}\n"
+        assert rank.wait(60) == 0
+    written = stacks_path(tmp_path, 3).read_text()
+    assert f"=== rank 3, pid {rank.pid}" in written
+    assert written.count("in a_place_to_recognise") == 2 and "Thread 0x" in written and "in _run" in written
