@@ -102,6 +102,12 @@ def test_a_commands_own_options_reach_its_source(monkeypatch, tmp_path):
     assert separated.options.label_separator == ";"
     hospital = settings_of(monkeypatch, "hospital", str(tmp_path), *base, "--institution", "h", "--number-column", "n")
     assert hospital.options.number_column == "n" and not hospital.options.all_chest
+    fields_of = hospital.options.accession_fields
+    named = settings_of(monkeypatch, "hospital", str(tmp_path), *base, "--institution", "h", "--hl7-accession", "obr-3, ZDS-1")
+    assert fields_of[0] == "IPC-1" and named.options.accession_fields == ("OBR-3", "ZDS-1")
+    with pytest.raises(SystemExit) as caught:
+        main(["prep", "hospital", str(tmp_path), *base, "--institution", "h", "--hl7-accession", "accession"])
+    assert caught.value.code == 2
 
 
 def test_help_is_readable():

@@ -1,5 +1,6 @@
 """What `prep --cluster` refuses before it submits anything, as the same command without a cluster does; what it submits."""
 
+import subprocess
 import sys
 
 import pytest
@@ -76,6 +77,27 @@ def test_the_limit_of_tasks_at_one_time(prep, export, tmp_path):
         assert prep("export", "--out", f"shards{at_once}") == 0
         scripts = sorted((tmp_path / "scripts").iterdir(), key=lambda path: int(path.name))
         assert f"#SBATCH --array=0-299%{most}\n" in scripts[-2].read_text()
+
+
+@pytest.mark.parametrize(
+    ("code", "restart", "again"), [(1, 0, True), (137, 1, True), (1, 2, False), (2, 0, False), (0, 0, False)]
+)
+def test_a_task_that_fails_is_queued_again_as_often_as_retries_say(prep, export, tmp_path, commands, code, restart, again):
+    export(refused=0)
+    (tmp_path / "cluster.yaml").write_text("prep: {tasks: 2, retries: 2}\n")
+    assert prep("export", "--out", "shards") == 0
+    told = tmp_path / "told"
+    commands("srun", "", code)
+    commands("sleep", "")
+    (tmp_path / "bin" / "scontrol").write_text(f'#!/bin/sh\n[ "$1" = show ] && echo JobState=RUNNING || echo "$@" >> {told}\n')
+    (tmp_path / "bin" / "scontrol").chmod(0o755)
+    scripts = sorted((tmp_path / "scripts").iterdir(), key=lambda path: int(path.name))
+    for script, place in zip(scripts, ({}, {"SLURM_ARRAY_JOB_ID": "8", "SLURM_ARRAY_TASK_ID": "1"}, {}), strict=True):
+        told.unlink(missing_ok=True)
+        here = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "SLURM_JOB_ID": "5", "SLURM_RESTART_COUNT": str(restart)}
+        done = subprocess.run(["/bin/bash", str(script)], env=here | place, cwd=tmp_path, capture_output=True)
+        assert done.returncode == code, done.stderr
+        assert (told.read_text() if told.exists() else "") == (f"requeue {'8_1' if place else '5'}\n" if again else "")
 
 
 @pytest.mark.parametrize("refused", [8, 9])

@@ -102,6 +102,26 @@ def test_logs_are_those_of_the_newest_job(run, capsys):
     assert "two of out" in said and "two of err" in said and "one" not in said
 
 
+def test_logs_of_evaluation_are_those_of_all_workers_and_of_no_rank(run, capsys):
+    for job, kind in (("7", "train"), ("8", "evaluate"), ("9", "evaluate")):
+        note_job(run, new_job(kind, job))
+    (run / "logs").mkdir(exist_ok=True)
+    (run / "logs" / "rank-0.log").write_text("of rank 0\n")
+    with pytest.raises(SystemExit):
+        main(["logs", str(run), "--evaluate"])
+    assert "has written no such log yet" in capsys.readouterr().err
+    for job in "789":
+        (slurm_folder(run) / job).mkdir(exist_ok=True)
+        (slurm_folder(run) / job / f"{job}_0_log.err").write_text(f"said by {job}\n")
+    main_ok(["logs", str(run), "--evaluate"])
+    said = capsys.readouterr().out
+    assert "said by 8" in said and "said by 9" in said
+    assert "said by 7" not in said and "of rank 0" not in said
+    main_ok(["logs", str(run)])
+    said = capsys.readouterr().out
+    assert "said by 7" in said and "of rank 0" in said and "said by 9" not in said
+
+
 @pytest.mark.parametrize("before", [b"\xff\xfe", b"10 %\r\n20 %\r\n", b"\xc3", b""])
 def test_followed_logs_skip_and_repeat_nothing(run, capsys, monkeypatch, before):
     log = run / "logs" / "rank-0.log"

@@ -64,6 +64,24 @@ def test_every_world_reads_the_same_steps(shards):
                 assert sorted(itertools.chain(*found)) == fingerprints(whole.micro_batch(step))
 
 
+def test_without_balance_every_rank_keeps_the_samples_of_its_lanes(shards):
+    def texts_and_exchange(*words):
+        ranks = [dataset(config_of(shards, *words), rank, 2) for rank in range(2)]
+        return ranks, [fingerprints(one.micro_batch(0)) for one in ranks], [one.micro_batch(0).exchange for one in ranks]
+
+    balanced, exchanged, sums = texts_and_exchange()
+    alone, own, no_sums = texts_and_exchange("data.balance=false")
+    assert [one.shape.group for one in balanced] == [2, 2] and [one.shape.group for one in alone] == [1, 1]
+    assert sums[0] == sums[1] != 0 and no_sums == [0, 0], "told only where samples are exchanged"
+    assert own != exchanged and sorted(itertools.chain(*own)) == sorted(itertools.chain(*exchanged)), (
+        "another share of the same"
+    )
+    for rank, one in enumerate(alone):
+        lane, slot = (part.ravel() for part in np.meshgrid(np.arange(4 * rank, 4 * rank + 4), np.arange(2)))
+        batch = one.micro_batch(0)
+        assert batch.num_by_source == tuple(np.bincount(one.plan.places(lane, slot).source, minlength=3).tolist())
+
+
 def tensors_of(batch):
     found = []
     batch.map(lambda tensor: found.append(tensor) or tensor)
