@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from cxrpt.config_layers import read_layers
 from cxrpt.config_rules import check_config
-from cxrpt.run_paths import require_run
+from cxrpt.errors import InputError
 
 
 @dataclass
@@ -317,6 +317,14 @@ def load_config(path: Path | None, overrides: list[str] | None = None) -> RunCon
         config.name = path.stem
     check_config(config)
     return config
+
+
+def require_run(run_dir: Path) -> None:
+    """Raise InputError where there is no run directory."""
+    if not run_dir.exists():
+        raise InputError(f"{run_dir} does not exist: `cxrpt status` shows what is in runs/")
+    if not (run_dir / "config.yaml").is_file():
+        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")
 
 
 def config_of(run_dir: Path) -> RunConfig:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from cxrpt.errors import InputError
-
 JOURNAL = "journal.jsonl"
 EVALS = "evals"
 
@@ -21,11 +19,3 @@ def results_files(run_dir: Path, name: str = "results.json") -> dict[int, Path]:
         if number.isdecimal():
             found.setdefault(int(number), path)
     return dict(sorted(found.items()))
-
-
-def require_run(run_dir: Path) -> None:
-    """Raise InputError where there is no run directory."""
-    if not run_dir.exists():
-        raise InputError(f"{run_dir} does not exist: `cxrpt status` shows what is in runs/")
-    if not (run_dir / "config.yaml").is_file():
-        raise InputError(f"{run_dir} is no run directory: it holds no config.yaml")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from cxrpt.config import require_run
 from cxrpt.errors import InputError
-from cxrpt.run_paths import require_run
 from launch.cluster import slurm_folder, submitted_jobs
 
 _POLL_S = 0.5

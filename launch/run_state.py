@@ -12,10 +12,10 @@ from pathlib import Path
 from cxrpt.attempts import STOP_FILE, Attempt, read_attempts
 from cxrpt.checkpoint.lease import is_held
 from cxrpt.checkpoint.store import COMMITTED, committed_steps, step_folder
-from cxrpt.config import config_of
+from cxrpt.config import config_of, require_run
 from cxrpt.errors import InputError
 from cxrpt.eval.backlog import backlog
-from cxrpt.run_paths import JOURNAL, require_run
+from cxrpt.run_paths import JOURNAL
 from cxrpt.track.journal import read_journal
 from launch import slurm
 from launch.cluster import Submitted, submitted_jobs

@@ -9,9 +9,8 @@ import typer
 
 from cxrpt.attempts import STOP_FILE
 from cxrpt.checkpoint.lease import holder_here
-from cxrpt.config import config_of
+from cxrpt.config import config_of, require_run
 from cxrpt.errors import InputError
-from cxrpt.run_paths import require_run
 from launch import slurm
 from launch.run_state import active_jobs
 

@@ -30,6 +30,8 @@ from cxrpt.model.pretrain import PretrainModel, Shape
 
 WEIGHTS, MODEL, TOKENIZER = "weights.safetensors", "model.json", "tokenizer.model"
 FORMAT = 1
+_NO_MODEL = (KeyError, TypeError, ValueError, AttributeError, RuntimeError, AssertionError, ArithmeticError)
+"""What comes of numbers that are no model's, anywhere below."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ def _empty_model(folder: Path) -> tuple[PretrainModel, dict[str, Any]]:
     try:
         with torch.device("meta"):
             return PretrainModel(shape), about
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise _no_model(folder, error) from None  # numbers that are no model's
+    except _NO_MODEL as error:
+        raise _no_model(folder, error) from None
 
 
 def read_model_facts(folder: Path) -> tuple[Shape, dict[str, Any]]:
@@ -122,7 +124,9 @@ def read_model_facts(folder: Path) -> tuple[Shape, dict[str, Any]]:
         assert shape.heads > 0 and shape.width % shape.heads == 0, "heads do not divide the width"
         about["sections"] = [str(title) for title in about["sections"]]
         return shape, about
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, ArithmeticError) as error:
+    except InputError:
+        raise
+    except _NO_MODEL as error:
         raise _no_model(folder, error) from None
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrpt.checkpoint.sums import first_damage, sum_of
-from cxrpt.durable import flush
+from cxrpt.durable import flush, replace_text
 from cxrpt.errors import InputError
 from cxrpt.run_paths import evaluation_folder
 
@@ -75,10 +75,7 @@ def commit(folder: Path, entries: list[dict[str, Any]]) -> None:
     """Make the checkpoint exist, once all its files are sealed. Rank 0 only."""
     for inner in {(folder / entry["name"]).parent for entry in entries} | {folder}:
         flush(inner)
-    draft = folder / (COMMITTED + ".tmp")
-    draft.write_text(json.dumps({"files": entries}, indent=1) + "\n")
-    flush(draft)
-    draft.rename(folder / COMMITTED)
+    replace_text(folder / COMMITTED, json.dumps({"files": entries}, indent=1) + "\n")
     for place in (folder, folder.parent, folder.parent.parent):
         flush(place)
 

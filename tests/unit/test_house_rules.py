@@ -81,9 +81,9 @@ def test_import_rules(path):
     parts_of_config = ("cxrpt.config", "cxrpt.config_keys", "cxrpt.config_layers", "cxrpt.config_rules")
     if module in parts_of_config:
         foreign = {n.split(".")[0] for n in names} - set(sys.stdlib_module_names) - {"omegaconf", "cxrpt"}
-        assert not foreign and all(
-            within(n, "cxrpt.errors", "cxrpt.run_paths", *parts_of_config) for n in names if within(n, "cxrpt")
-        ), f"{module} imports {names}"
+        assert not foreign and all(within(n, "cxrpt.errors", *parts_of_config) for n in names if within(n, "cxrpt")), (
+            f"{module} imports {names}"
+        )
     for package, importers in ONE_IMPORTER.items():
         if rel not in importers:
             refuse(package)
