@@ -35,6 +35,7 @@ def test_a_model_json_that_does_not_fit_is_refused(folder, change, told):
     with pytest.raises(InputError) as error:
         load_exported(folder)
     assert told in str(error.value) and "\n" not in str(error.value), str(error.value)
+    assert "InputError" not in str(error.value), "one refusal does not quote another"
 
 
 def test_one_of_the_first_version_is_read(folder):
